@@ -1,0 +1,1 @@
+"""What every run needs: its configuration, its folder, its checkpoint, its device."""
