@@ -1,0 +1,1 @@
+"""Data: planted faults with exact truth, scenes, and readers of others' corpora."""

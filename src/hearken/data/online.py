@@ -1,0 +1,249 @@
+"""Training scenes for the enhancer, mixed on the fly and never twice the same.
+
+What each batch holds follows from (seed, step) alone, so a resumed run sees the same scenes.
+The recipe keeps a network from knowing the one talker who has most of the video, and from
+ignoring lips: mixtures of a talker with himself, voices shifted in pitch and formants while the
+video stays, random colour on every voice, crops that move and flip, talkers who were never
+filmed, someone else's lips, and no lips at all, in every kind of mixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hearken.data import mixing
+from hearken.data.stock import FACTORS, Face, Stock
+from hearken.nouns import CROP_SIZE, SAMPLES_PER_FRAME, Audio, Crops
+
+__all__ = ["Batch", "Mixer"]
+
+_QUIET_RMS = 3e-4
+_PEAK = 0.95
+
+Floats = NDArray[np.float32]
+Row = tuple[Floats, Floats, Crops, Floats, Floats]  # mix, clean, crops, envelope, seen
+Item = TypeVar("Item")
+Kind = TypeVar("Kind", bound=np.generic)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """B scenes; the first N have a filmed talker.
+
+    Attributes:
+        mix: [B, T].
+        clean: [B, T] the target as it is in the mixture (in a room: direct and early sound).
+        crops: [N, V, 88, 88] uint8.
+        drawn: [N, V, 24] the envelope that those lips belong to.
+        told: [B, V, 24] envelopes for the talkers without video; rows before N are zero.
+        seen: [B, V] 1 where the network may look.
+    """
+
+    mix: Floats
+    clean: Floats
+    crops: Crops
+    drawn: Floats
+    told: Floats
+    seen: Floats
+
+
+@dataclass(frozen=True)
+class Mixer:
+    """Draws batches from a stock of voices, noises, rooms and faces.
+
+    Attributes:
+        stock: what to draw from.
+        envelope: (clean [T], V) -> [V, 24].
+        imagine: (envelope, rng) -> the envelope as lips would have told it.
+        batch: B.
+        frames: V of each scene.
+        filmed: share of scenes with a filmed talker.
+        blank: share of scenes without a look at him.
+        seed: of everything.
+    """
+
+    stock: Stock
+    envelope: Callable[[Audio, int], Floats]
+    imagine: Callable[[Floats, np.random.Generator], Floats]
+    batch: int = 10
+    frames: int = 60
+    filmed: float = 0.7
+    blank: float = 0.3
+    seed: int = 0
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of a step."""
+        rng = np.random.default_rng([self.seed, step])
+        filmed = round(self.batch * self.filmed)
+        rows = [self._filmed(rng) for _ in range(filmed)]
+        rows += [self._heard_only(rng) for _ in range(self.batch - filmed)]
+        mix, clean, crops, envelopes, seen = zip(*rows, strict=True)
+        told = np.stack(envelopes)
+        drawn = told[:filmed].copy()
+        told[:filmed] = 0
+        none = np.zeros((0, self.frames, CROP_SIZE, CROP_SIZE), np.uint8)
+        shown = np.stack(crops[:filmed]) if filmed else none
+        return Batch(np.stack(mix), np.stack(clean), shown, drawn, told, np.stack(seen))
+
+    def _filmed(self, rng: np.random.Generator) -> Row:
+        """A scene of a talker with video."""
+        face = _pick(self.stock.faces, rng)
+        which = int(rng.integers(len(FACTORS)))
+        start = int(rng.integers(0, max(1, face.frames - self.frames + 1)))
+        target = _cut(face.voice(which), start * SAMPLES_PER_FRAME, self._samples)
+        seen = self._seen(rng)
+        mix, clean, noisy_only = self._scene(target, rng, seen, face, which)
+        shown, at = face, start
+        if noisy_only and rng.random() < 0.1:  # wrong lips: the sound alone must do
+            shown, at = _pick(self.stock.faces, rng), int(rng.integers(0, 10))
+        crops = _shown(shown, at, self.frames, rng)
+        drawn = _rows(self.envelope(_float(shown.voice(0)), shown.frames), at, self.frames)
+        return mix, clean, crops, drawn, seen
+
+    def _heard_only(self, rng: np.random.Generator) -> Row:
+        """A scene of a talker without video; an imagined lip-reader may tell of him."""
+        voice = _float(_pick(self.stock.voices, rng))
+        target = mixing.loop_to(voice, self._samples, rng)
+        seen = self._seen(rng)
+        mix, clean, noisy_only = self._scene(target, rng, seen, None, 0, voice)
+        source = target
+        if noisy_only and rng.random() < 0.1:
+            source = mixing.loop_to(_float(_pick(self.stock.voices, rng)), self._samples, rng)
+        told = self.imagine(self.envelope(source, self.frames), rng)
+        return mix, clean, np.zeros(0, np.uint8), told, seen
+
+    @property
+    def _samples(self) -> int:
+        return self.frames * SAMPLES_PER_FRAME
+
+    def _seen(self, rng: np.random.Generator) -> Floats:
+        """Where there is video: all of the scene, none, or (rarely) not for a while."""
+        seen = np.ones(self.frames, np.float32)
+        draw = rng.random()
+        if draw < self.blank:
+            seen[:] = 0
+        elif draw < self.blank + 0.08:
+            at, length = rng.integers(0, self.frames), rng.integers(4, max(5, self.frames // 2))
+            seen[at : at + length] = 0
+        return seen
+
+    def _scene(
+        self,
+        target: Audio,
+        rng: np.random.Generator,
+        seen: Floats,
+        face: Face | None,
+        which: int,
+        voice: Audio | None = None,
+    ) -> tuple[Audio, Audio, bool]:
+        """Mixture, reference, and whether there is no other talker in it."""
+        if rng.random() < 0.7:
+            target = mixing.random_eq(target, rng)
+        kind = rng.random()
+        noisy_only = kind < 0.38
+        if noisy_only:
+            other = self._noise(rng)
+            if rng.random() < 0.25:
+                other = mixing.mix_at_snr(other, self._noise(rng), rng.uniform(-6, 6))[0]
+        else:
+            other = self._talker(rng, face, which, voice)
+            if kind > 0.85:
+                other = mixing.mix_at_snr(
+                    other, self._talker(rng, face, which, voice), rng.uniform(-5, 5)
+                )[0]
+            if rng.random() < 0.2:
+                other = mixing.mix_at_snr(other, self._noise(rng), rng.uniform(0, 15))[0]
+        snr_db = rng.uniform(-5, 5) if rng.random() < 0.7 else rng.uniform(-10, 10)
+        if not noisy_only and not seen.any() and rng.random() < 0.6:
+            snr_db = abs(snr_db)  # unseen among voices, the target can only be the louder one
+        return *self._joined(target, other, snr_db, rng), noisy_only
+
+    def _joined(
+        self, target: Audio, other: Audio, snr_db: float, rng: np.random.Generator
+    ) -> tuple[Audio, Audio]:
+        clean = target
+        if self.stock.rooms and rng.random() < 0.15:
+            room, place = (_float(_pick(self.stock.rooms, rng)) for _ in range(2))
+            clean = mixing.reverberate(target, room, early=True)
+            target = mixing.reverberate(target, room)
+            other = mixing.reverberate(other, place)
+        mix, _ = mixing.mix_at_snr(target, other, snr_db)
+        gain = 10 ** rng.uniform(-1.5, 0) * _PEAK / max(float(np.abs(mix).max()), 1e-4)
+        return (mix * gain).astype(np.float32), (clean * gain).astype(np.float32)
+
+    def _noise(self, rng: np.random.Generator) -> Audio:
+        """A piece of recorded noise, babble, or now and then a synthetic one."""
+        draw = rng.random()
+        if draw < 0.2:
+            voices = [_float(_pick(self.stock.voices, rng)) for _ in range(rng.integers(4, 9))]
+            return mixing.babble(voices, rng, self._samples)
+        if draw < 0.92 and self.stock.noises:
+            for _ in range(3):
+                x = mixing.loop_to(_float(_pick(self.stock.noises, rng)), self._samples, rng)
+                if mixing.rms(x) > _QUIET_RMS:
+                    return mixing.random_eq(x, rng, 5.0) if rng.random() < 0.5 else x
+        white = rng.standard_normal(self._samples).astype(np.float32)
+        return mixing.random_eq(white, rng, 20.0)
+
+    def _talker(
+        self, rng: np.random.Generator, face: Face | None, which: int, voice: Audio | None
+    ) -> Audio:
+        """An interfering voice, often the target's own."""
+        draw = rng.random()
+        if face is not None and draw < 0.55:
+            if draw > 0.42:
+                which = int(rng.integers(len(FACTORS)))
+            other = _float(_pick(self.stock.faces, rng).voice(which))
+        elif voice is not None and draw < 0.3:
+            other = voice
+        elif face is None and draw < 0.42:
+            other = _float(_pick(self.stock.faces, rng).voice(int(rng.integers(len(FACTORS)))))
+        elif draw > 0.94 and self.stock.commands:
+            other = _float(_pick(self.stock.commands, rng))
+        else:
+            other = _float(_pick(self.stock.voices, rng))
+        x = mixing.loop_to(other, self._samples, rng)
+        return mixing.random_eq(x, rng) if rng.random() < 0.7 else x
+
+
+def _shown(face: Face, start: int, frames: int, rng: np.random.Generator) -> Crops:
+    """The crops [V, 88, 88] of a span: moved, turned, scaled, flipped and relit, as one."""
+    import cv2
+
+    side = face.crops.shape[-1]
+    turn = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(-9, 9), rng.uniform(0.82, 1.2))
+    turn[:, 2] += rng.uniform(-5, 5, 2) - (side - CROP_SIZE) / 2
+    if rng.random() < 0.5:
+        turn = np.array([[-1.0, 0, CROP_SIZE - 1], [0, 1, 0]]) @ np.vstack([turn, [0, 0, 1]])
+    light = 255 * (np.arange(256) / 255) ** rng.uniform(0.6, 1.6)
+    light = np.clip(128 + (light - 128) * rng.uniform(0.6, 1.2), 0, 255).astype(np.uint8)
+    blur = rng.random() < 0.2
+    out = np.empty((frames, CROP_SIZE, CROP_SIZE), np.uint8)
+    for i, crop in enumerate(_rows(face.crops, start, frames)):
+        moved = cv2.warpAffine(crop, turn, (CROP_SIZE,) * 2, borderMode=cv2.BORDER_REPLICATE)
+        out[i] = cv2.LUT(cv2.blur(moved, (3, 3)) if blur else moved, light)
+    return out
+
+
+def _pick(items: tuple[Item, ...], rng: np.random.Generator) -> Item:
+    return items[int(rng.integers(len(items)))]
+
+
+def _float(x: NDArray[np.int16]) -> Audio:
+    return x.astype(np.float32) / np.float32(32768)
+
+
+def _cut(x: NDArray[np.int16], start: int, n: int) -> Audio:
+    """`n` samples from `start`, zero beyond the end."""
+    piece = _float(x[start : start + n])
+    return np.pad(piece, (0, n - len(piece)))
+
+
+def _rows(x: NDArray[Kind], start: int, n: int) -> NDArray[Kind]:
+    """`n` rows from `start`; the last one is held."""
+    return x[np.minimum(np.arange(start, start + n), len(x) - 1)]
