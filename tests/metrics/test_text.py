@@ -1,0 +1,28 @@
+"""ROUGE-L by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from hearken.metrics.text import rouge_l
+
+
+def test_by_hand():
+    # LCS "police the gunman" = 3 words of 4 and 4 (Lin 2004's own example is 3/4).
+    assert rouge_l("police kill the gunman", "police killed the gunman") == pytest.approx(0.75)
+    assert rouge_l("the gunman kill police", "police killed the gunman") == pytest.approx(0.5)
+
+
+def test_order_matters_case_and_marks_do_not():
+    assert rouge_l("A steady rain.", "a steady, RAIN") == 1.0
+    assert rouge_l("rain steady a", "a steady rain") == pytest.approx(1 / 3)
+
+
+def test_empty():
+    assert rouge_l("", "") == 1.0
+    assert rouge_l("word", "") == rouge_l("", "word") == 0.0
+    assert rouge_l("...", "word") == 0.0
+
+
+def test_length_weighs_in():
+    assert rouge_l("rain", "rain rain rain") == pytest.approx(2 * 1 / 4)
