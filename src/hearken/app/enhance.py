@@ -1,0 +1,279 @@
+"""`hearken enhance`: the talker one sees, cleaned.
+
+Video in, the same video out; audio in, audio out. One record for each input on standard output,
+as soon as its files are whole. No face in the picture is said, and the sound alone is used.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hearken.app.inputs import VIDEO_SUFFIXES, Input, expand, file_name
+from hearken.errors import HearkenError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hearken.app.record import Enhancement
+    from hearken.enhancer.lips import Lips
+    from hearken.media import Limits
+    from hearken.nouns import Audio, Clip, Crops
+
+__all__ = ["Hand", "Job", "Options", "clean", "load_enhancer", "run", "see"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `hearken enhance` was asked; the defaults of the command line."""
+
+    inputs: tuple[str, ...] = ()
+    output_dir: Path | None = None
+    scenes: Path | None = None
+    audio: str | None = None
+    video: str | None = None
+    lips: bool = True
+    model: str | None = None
+    device: str = "auto"
+    seed: int = 0
+    channel: str = "mix"
+    limits: Limits | None = None
+    root: str | None = None
+    overwrite: bool = False
+
+
+class Hand(Protocol):
+    """What `enhance` needs of an enhancer; `hearken.enhancer.Enhancer` has it."""
+
+    def enhance(
+        self, samples: Audio, crops: Crops | None, found: NDArray[np.bool_] | None
+    ) -> Audio:
+        """[T], mouth crops [V, 88, 88], where they hold a mouth [V] -> [T], of any length."""
+        ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input and where its result goes.
+
+    Attributes:
+        item: the sound; it may carry an error.
+        video: where the face is; None for `item` itself, if it turns out to have a picture.
+        name: of the outputs, relative to OUT, without suffix.
+        mux: a video in gives a video out.
+    """
+
+    item: Input
+    name: str
+    video: str | None = None
+    mux: bool = True
+
+
+def run(options: Options, load: Callable[[Options], Hand] | None = None) -> int:
+    """Enhance all inputs; exit code 0 or 3 (some failed).
+
+    Raises:
+        UsageError: no output folder, nothing to do, or options that exclude each other.
+    """
+    from hearken.app.listen import progress
+
+    jobs = _jobs(options)
+    assert options.output_dir is not None
+    worker = _Worker(options, load or load_enhancer)
+    failed = 0
+    rows = (worker.row(job) for job in jobs)
+    for record in progress(rows, len(jobs), label="enhancing", quiet=sys.stdout.isatty()):
+        sys.stdout.write(record.model_dump_json() + "\n")
+        sys.stdout.flush()
+        if record.error is not None:
+            failed += 1
+            print(f"hearken: {record.error}", file=sys.stderr)
+        for warning in record.warnings:
+            print(f"hearken: {record.path}: {warning}", file=sys.stderr)
+    return 3 if failed else 0
+
+
+def _jobs(options: Options) -> list[Job]:
+    ways = [bool(options.inputs), options.scenes is not None, options.audio is not None]
+    if sum(ways) != 1:
+        raise UsageError(
+            "name inputs, or --scenes DIR, or --audio FILE [--video FILE]: one of them"
+        )
+    if options.video is not None and options.audio is None:
+        raise UsageError("--video goes with --audio; for a video with its own sound name it alone")
+    if options.output_dir is None:
+        raise UsageError("-o OUT is missing: the folder for the enhanced files")
+    if options.output_dir.exists() and not options.output_dir.is_dir():
+        raise UsageError(f"-o {options.output_dir}: exists and is not a folder")
+    if options.scenes is not None:
+        return list(_scene_jobs(options.scenes))
+    if options.audio is not None:
+        item = expand([options.audio])[0]
+        if options.video is not None:
+            bad = expand([options.video])[0].error
+            item = item if bad is None or item.error else replace(item, error=bad)
+        return [Job(item, file_name(item.stem), options.video, mux=False)]
+    return _named(expand(options.inputs, root=options.root))
+
+
+def _scene_jobs(root: Path) -> Iterator[Job]:
+    from hearken.data import scenes
+
+    if not root.is_dir():
+        raise UsageError(f"--scenes {root}: no such folder")
+    for scene in scenes.read(root):
+        item = replace(expand([str(scene.mix)])[0], key=scene.scene)
+        yield Job(item, file_name(scene.scene), scene.video, mux=False)
+
+
+def _named(items: Sequence[Input]) -> list[Job]:
+    """Output names: the stem, below the input's sub-folder; a stem that is taken gets its suffix.
+
+    X.wav and X.mp4 would both write X.wav: the first keeps X, the other becomes X_mp4.
+    """
+    taken: set[str] = set()
+    jobs = []
+    for item in items:
+        plain = "/".join(file_name(p) for p in (*Path(item.folder).parts, item.stem))
+        kind = Path(item.path).suffix.lstrip(".").lower()
+        tries = [plain, f"{plain}_{kind}"] if kind else [plain]
+        name = next((t for t in tries if t.lower() not in taken), "")
+        number = 2
+        while not name:
+            if f"{tries[-1]}_{number}".lower() not in taken:
+                name = f"{tries[-1]}_{number}"
+            number += 1
+        taken.add(name.lower())  # lower: some file systems do not tell X from x
+        jobs.append(Job(item, name))
+    return jobs
+
+
+class _Worker:
+    """Does one job after another; the enhancer is loaded at the first clip that decoded."""
+
+    def __init__(self, options: Options, load: Callable[[Options], Hand]) -> None:
+        assert options.output_dir is not None
+        self.options = options
+        self.out = options.output_dir
+        self.load = load
+        self.hand: Hand | None = None
+        self.model: Any = None
+
+    def row(self, job: Job) -> Enhancement:
+        """The record of one job: what was written, or the error; never half a file."""
+        from hearken.app.failure import as_unicode
+        from hearken.app.record import Enhancement
+
+        known: dict[str, Any] = {"key": job.item.key, "path": as_unicode(job.item.path)}
+        if job.item.error is not None:
+            return Enhancement(**known, error=as_unicode(job.item.error))
+        try:
+            return Enhancement(**known, **self._do(job))
+        except UsageError:
+            raise
+        except HearkenError as e:
+            return Enhancement(**known, error=as_unicode(str(e)))
+        except (OSError, MemoryError) as e:
+            return Enhancement(**known, error=as_unicode(f"{job.item.path}: {e or 'no memory'}"))
+
+    def _do(self, job: Job) -> dict[str, Any]:
+        from hearken import media
+
+        source = job.item.data if job.item.data is not None else job.item.path
+        channel = self.options.channel
+        clip = media.load(
+            source,
+            channel=int(channel) if channel.isdigit() else channel,
+            limits=self.options.limits,
+        )
+        wav, video = self._targets(job, clip)
+        seen, face, warnings = self._look(job, clip)
+        self._ready()
+        assert self.hand is not None
+        samples = clean(self.hand, clip.samples, seen)
+        wav.parent.mkdir(parents=True, exist_ok=True)
+        media.write_audio(wav, samples)
+        outputs = [str(wav)]
+        if video is not None:
+            media.mux(job.item.path, samples, video)
+            outputs.insert(0, str(video))
+        if clip.source.effective_bandwidth_hz > 8500:
+            warnings.append("the result is 16 kHz: what lay above 8 kHz is gone")
+        return {
+            "outputs": outputs,
+            "duration": round(clip.duration_s, 4),
+            "sr_in": clip.source.sr_in,
+            "sha256": clip.source.sha256 or None,
+            "channel": clip.source.channel,
+            "face_found": face,
+            "model": self.model,
+            "warnings": warnings,
+        }
+
+    def _targets(self, job: Job, clip: Clip) -> tuple[Path, Path | None]:
+        """OUT/name.wav and, for a video, OUT/name.mp4; refuses to write over what is there."""
+        wav = self.out / f"{job.name}.wav"
+        video = None
+        if job.mux and clip.source.has_video and job.item.data is None:
+            suffix = Path(job.item.path).suffix.lower()
+            video = self.out / f"{job.name}{suffix if suffix in VIDEO_SUFFIXES else '.mp4'}"
+        source = Path(job.item.path)
+        for target in filter(None, (wav, video)):
+            if not target.exists():
+                continue
+            if job.item.data is None and os.path.samefile(target, source):
+                raise HearkenError(f"{source}: would be written over itself; use another -o")
+            if not self.options.overwrite:
+                raise HearkenError(f"{target} exists: use --overwrite, or another -o")
+        return wav, video
+
+    def _look(self, job: Job, clip: Clip) -> tuple[Lips | None, float | None, list[str]]:
+        if not self.options.lips:
+            return None, None, []
+        picture: Any = job.video
+        if picture is None and clip.source.has_video:
+            picture = job.item.path if job.item.data is None else None
+        return see(picture, self.options.limits) if picture is not None else (None, None, [])
+
+    def _ready(self) -> None:
+        if self.hand is None:
+            from hearken.app.record import ModelRecord
+            from hearken.app.yardsticks import weights_sha256
+
+            self.hand = self.load(self.options)
+            name = self.options.model or "enhancer-small"
+            self.model = ModelRecord(id=name, revision="", sha256=weights_sha256(name))
+
+
+def see(video: str | Path, limits: Limits | None = None) -> tuple[Lips | None, float, list[str]]:
+    """The mouth in a video, the fraction of frames with a face, and what to warn of.
+
+    None where there is no face at all: the enhancer then goes by sound alone.
+    """
+    from hearken.enhancer.lips import crop_mouths
+    from hearken.media import iter_frames
+
+    lips = crop_mouths(iter_frames(Path(video), limits=limits))
+    face = float(lips.found.mean()) if len(lips.found) else 0.0
+    return lips if face > 0 else None, round(face, 4), [lips.message] if lips.message else []
+
+
+def clean(hand: Hand, samples: Audio, seen: Lips | None) -> Audio:
+    """The enhanced sound [T], with the lips where they were seen."""
+    if seen is None:
+        return hand.enhance(samples, None, None)
+    return hand.enhance(samples, seen.crops, seen.found)
+
+
+def load_enhancer(options: Options) -> Hand:
+    """The enhancer by folder, on the device asked for, seeded."""
+    from hearken.enhancer import Enhancer
+    from hearken.run.device import pick, seed_all
+
+    seed_all(options.seed)
+    return Enhancer.from_pretrained(options.model, device=str(pick(options.device)))

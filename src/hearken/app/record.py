@@ -1,0 +1,227 @@
+"""The record: one JSON line for each clip that was listened to, with a published schema.
+
+`docs/record.schema.json` is this file's `schema()`; a test holds the two equal. Fields are
+added, never renamed, within one major `SCHEMA_VERSION`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hearken.app.failure import SCHEMA_VERSION, as_unicode
+
+if TYPE_CHECKING:
+    from hearken.nouns import Clip, Description, Score
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Enhancement",
+    "FaultRecord",
+    "ModelRecord",
+    "Record",
+    "ScoreRecord",
+    "about",
+    "failed",
+    "heard",
+    "interval",
+    "schema",
+]
+
+INTERVAL_MASS = 0.9
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ScoreRecord(_Frozen):
+    """One dimension: the expectation over the digits 1..5, and its 90 % interval."""
+
+    value: float = Field(description="expectation over the five digits", ge=1, le=5)
+    lo: float = Field(description="lower end of the 90 % interval of the digit distribution")
+    hi: float = Field(description="upper end of the 90 % interval of the digit distribution")
+    scale: tuple[int, int] = Field((1, 5), description="lowest and highest possible value")
+    higher_is_better: bool | None = Field(
+        True, description="null for speed, where 3 is normal, 1 slow and 5 fast"
+    )
+
+
+class FaultRecord(_Frozen):
+    """One timed fault."""
+
+    start: float = Field(description="onset, seconds from the start of the clip", ge=0)
+    end: float = Field(description="end, seconds")
+    type: str = Field(description="a key of hearken.nouns.FAULT_TYPES")
+    dimension: str = Field(description="the dimension that it lowers first")
+    severity: int = Field(description="1 (barely audible) to 5 (ruins the clip)", ge=1, le=5)
+    detail: str = Field("", description="free words, such as 'dog bark'")
+    confidence: float | None = Field(None, description="0-1, null where the critic gives none")
+
+
+class ModelRecord(_Frozen):
+    """The critic that listened."""
+
+    id: str = Field(description="name or folder of the checkpoint")
+    revision: str = Field("", description="pinned revision, or the hash of the weights")
+    sha256: str | None = Field(None, description="of the weight file, null where it is unknown")
+
+
+class Record(_Frozen):
+    """What one clip is, what the critic said of it, and how it was asked."""
+
+    schema_version: str = SCHEMA_VERSION
+    key: str = Field(description="names the row; unique within one call")
+    path: str = Field(description="as it was given; '-' for standard input")
+    sha256: str | None = Field(None, description="of the file's bytes")
+    duration: float | None = Field(None, description="seconds of decoded sound")
+    sr_in: int | None = Field(None, description="the file's own sample rate, Hz")
+    channels_in: int | None = Field(None, description="the file's number of channels")
+    channel: int | str | None = Field(None, description="the channel heard, or 'mix'")
+    effective_bandwidth_hz: float | None = Field(None, description="highest frequency in use")
+    scores: dict[str, ScoreRecord] = Field(default_factory=dict)
+    text: str | None = Field(None, description="the critic's free sentences")
+    raw: str | None = Field(None, description="its whole answer, as it wrote it")
+    faults: list[FaultRecord] = Field(default_factory=list)
+    metrics: dict[str, float | None] | None = Field(
+        None, description="against the reference, where --ref gave one; null where one failed"
+    )
+    model: ModelRecord | None = None
+    decode: dict[str, float | int | str | bool | None] | None = Field(
+        None, description="how the text was decoded: strategy, seed, window"
+    )
+    warnings: list[str] = Field(default_factory=list)
+    error: str | None = Field(None, description="why there are no scores; null where there are")
+
+    def line(self) -> str:
+        """The record as one line of JSON, without the newline."""
+        return self.model_dump_json()
+
+
+class Enhancement(_Frozen):
+    """What `hearken enhance` did with one input."""
+
+    schema_version: str = SCHEMA_VERSION
+    key: str = Field(description="names the row; unique within one call")
+    path: str = Field(description="as it was given; '-' for standard input")
+    outputs: list[str] = Field(default_factory=list, description="what was written; video first")
+    sha256: str | None = Field(None, description="of the input file's bytes")
+    duration: float | None = Field(None, description="seconds of sound, in and out")
+    sr_in: int | None = Field(None, description="the file's own sample rate, Hz; out is 16000")
+    channel: int | str | None = Field(None, description="the channel used, or 'mix'")
+    face_found: float | None = Field(
+        None, description="fraction of frames with a face; null where no picture was looked at"
+    )
+    model: ModelRecord | None = None
+    warnings: list[str] = Field(default_factory=list)
+    error: str | None = Field(None, description="why nothing was written; null where it was")
+
+
+def failed(key: str, path: str, why: str, **known: Any) -> Record:
+    """The row of an input that could not be heard."""
+    return Record(key=key, path=as_unicode(path), error=as_unicode(why), **known)
+
+
+def heard(
+    key: str,
+    path: str,
+    clip: Clip,
+    said: Description,
+    *,
+    model: ModelRecord,
+    decode: Mapping[str, float | int | str | bool | None],
+    warnings: list[str],
+    metrics: dict[str, float | None] | None = None,
+) -> Record:
+    """The row of a clip that was heard. Dimensions and faults are in the critic's own order."""
+    from hearken.nouns import DIMENSIONS, FAULT_TYPES
+
+    faults = [
+        FaultRecord(
+            start=round(f.start_s, 3),
+            end=round(f.end_s, 3),
+            type=f.type,
+            dimension=FAULT_TYPES[f.type].dimension,
+            severity=f.severity,
+            detail=f.detail,
+            confidence=None if f.confidence is None else round(f.confidence, 4),
+        )
+        for f in said.faults
+    ]
+    return Record(
+        key=key,
+        path=as_unicode(path),
+        **about(clip),
+        scores={d: _score(d, said.scores[d]) for d in DIMENSIONS if d in said.scores},
+        text=said.words,
+        raw=said.raw,
+        faults=faults,
+        metrics=metrics,
+        model=model,
+        decode=dict(decode),
+        warnings=warnings,
+    )
+
+
+def about(clip: Clip) -> dict[str, Any]:
+    """The fields of a record that the file itself decides."""
+    source = clip.source
+    return {
+        "sha256": source.sha256 or None,
+        "duration": round(clip.duration_s, 4),
+        "sr_in": source.sr_in,
+        "channels_in": source.channels_in,
+        "channel": source.channel,
+        "effective_bandwidth_hz": round(float(source.effective_bandwidth_hz), 1),
+    }
+
+
+def _score(dimension: str, score: Score) -> ScoreRecord:
+    value = min(5.0, max(1.0, float(score.value)))
+    lo, hi = interval(score.probs)
+    return ScoreRecord(
+        value=round(value, 4),
+        lo=round(min(lo, value), 4),
+        hi=round(max(hi, value), 4),
+        scale=(1, 5),
+        higher_is_better=None if dimension == "speed" else True,
+    )
+
+
+def interval(probs: tuple[float, ...], mass: float = INTERVAL_MASS) -> tuple[float, float]:
+    """The central interval that holds `mass` of a distribution over the digits 1..5.
+
+    Each digit d stands for the bin [d - 0.5, d + 0.5], evenly filled, so that the ends move
+    smoothly with the probabilities; the ends are then kept within 1..5.
+
+    >>> interval((0, 0, 0, 1, 0))
+    (3.55, 4.45)
+    >>> interval((0.2, 0.2, 0.2, 0.2, 0.2))
+    (1.0, 5.0)
+    """
+    total = sum(probs)
+    tail = (1 - mass) / 2
+
+    def quantile(q: float) -> float:
+        below = 0.0
+        for digit, p in enumerate(probs, 1):
+            share = p / total
+            if share > 0 and below + share >= q - 1e-12:
+                return digit - 0.5 + (q - below) / share
+            below += share
+        return 5.5
+
+    lo, hi = quantile(tail), quantile(1 - tail)
+    return round(min(5.0, max(1.0, lo)), 6), round(min(5.0, max(1.0, hi)), 6)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a record."""
+    out = Record.model_json_schema(mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$comment": f"schema_version {SCHEMA_VERSION}; generated: python -m hearken.app.docs",
+        **out,
+    }
