@@ -22,6 +22,13 @@ __all__ = ["main"]
 
 OK, GATE_FAILED, USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
+_QUIET = {
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""What libraries print of themselves is kept off the terminal, unless it is asked for."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -31,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = list(sys.argv[1:] if argv is None else argv)
     _make_printable()
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
     try:
         code = _dispatch(args)
         sys.stdout.flush()

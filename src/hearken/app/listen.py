@@ -6,7 +6,6 @@ that decodes loads torch and the critic. A bad file is a row with its error.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,11 +32,6 @@ B = TypeVar("B")
 
 SHORT_S = 1.0
 NARROW_HZ = 6000.0
-_QUIET = {
-    "TRANSFORMERS_VERBOSITY": "error",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
 BATCH_SECONDS = 600.0  # a batch is cut here: the memory of a call does not grow with its files
 
 
@@ -292,8 +286,6 @@ def against_reference(item: Input, clip: Clip, ref: str | None) -> dict[str, flo
 
 def load_critic(options: Options) -> Ear:
     """The critic by name or folder, on the device asked for, seeded."""
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
     from hearken.critic import Critic
     from hearken.run.device import pick, seed_all
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -39,7 +38,6 @@ def run(group: str, name: str, argv: Sequence[str]) -> int:
     Raises:
         UsageError: an option that the stage does not have, or an extra that is not installed.
     """
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     module = _load(group, name)
     config = configure(module.Config, argv, prog=f"hearken {group} {name}", about=module.__doc__)
     result = module.main(config)

@@ -19,7 +19,14 @@ from safetensors.torch import save_file
 
 from hearken.errors import CheckpointError
 
-__all__ = ["generator_from", "generator_state", "load", "rng_state", "save", "set_rng_state"]
+__all__ = [
+    "generator_from",
+    "generator_state",
+    "load",
+    "rng_state",
+    "save",
+    "set_rng_state",
+]
 
 _FORMAT = "hearken-1"
 
@@ -41,6 +48,7 @@ def save(path: Path, state: Mapping[str, object]) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         save_file(tensors, part, metadata={"format": _FORMAT, "tree": json.dumps(tree)})
+        part.chmod(0o644)  # safetensors makes it private
         with part.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(part, path)

@@ -1,0 +1,1 @@
+"""From the critic's words to a bounded reward: rating, reward variants, guards."""

@@ -1,0 +1,186 @@
+"""The reward of the second loop, and its controls.
+
+    R = rating(enhanced) - rating(base)         base = the frozen pretrained enhancer, same clip
+
+| variant  | rating is                                                              | bounds  |
+|----------|------------------------------------------------------------------------|---------|
+| words    | the critic's free sentences, put on 1-5 by a text rater (the paper)     | [-4, 4] |
+| scores   | the critic's own overall score, an expectation over digits              | [-4, 4] |
+| faults   | minus the severity of the faults the critic names, frame by frame       | [-1, 1] |
+| dnsmos   | DNSMOS OVRL, handed in as a callable (the paper's baseline)             | [-4, 4] |
+| shuffled | as words, but the words of another clip: a control for noise            | [-4, 4] |
+| none     | nothing: continued supervised training alone, a control                 | 0       |
+
+Axes: P clips, G rollouts of a clip, F STFT frames. NaN marks a rollout without a reward, because
+its judge failed; it is masked, never counted as 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hearken.errors import JudgeError, MetricError, UsageError
+from hearken.nouns import Audio, Description, Judgement
+
+__all__ = [
+    "REWARDS",
+    "Rate",
+    "Rewards",
+    "Variant",
+    "fault_load",
+    "fault_rewards",
+    "measured",
+    "rate_scores",
+    "rate_words",
+    "relative",
+    "shuffled",
+]
+
+Variant = Literal["words", "scores", "faults", "dnsmos", "none", "shuffled"]
+REWARDS: tuple[Variant, ...] = ("words", "scores", "faults", "dnsmos", "none", "shuffled")
+
+Rate = Callable[[Sequence[str]], list[float]]
+"""Texts -> ratings, each 1-5 (`hearken.feedback.rating.Rater`)."""
+
+Floats = NDArray[np.float64]
+_WORST_SEVERITY = 5.0
+
+
+@dataclass(frozen=True)
+class Rewards:
+    """What P x G rollouts are worth.
+
+    Attributes:
+        total_PG: the reward of each rollout; NaN where its judge failed.
+        parts_PG: what it was made of ("rating", "base", or "load", "base_load").
+        frames_PGF: the same reward spread over time, for `faults`; else None.
+    """
+
+    total_PG: Floats
+    parts_PG: Mapping[str, Floats] = field(default_factory=dict)
+    frames_PGF: Floats | None = None
+
+    @property
+    def valid_PG(self) -> NDArray[np.bool_]:
+        """Where there is a reward."""
+        return np.isfinite(self.total_PG)
+
+    def judgement(self, p: int, g: int) -> Judgement | None:
+        """One rollout's reward and its parts; None where the judge failed."""
+        if not self.valid_PG[p, g]:
+            return None
+        parts = {name: float(part[p, g]) for name, part in self.parts_PG.items()}
+        return Judgement(float(self.total_PG[p, g]), parts)
+
+
+def relative(rating_PG: Floats, base_P: Floats) -> Rewards:
+    """R = rating - rating of the frozen base on the same clip.
+
+    Args:
+        rating_PG: 1-5, NaN where the judge failed.
+        base_P: 1-5, NaN where the judge failed on the base: the whole clip has no reward.
+
+    Raises:
+        JudgeError: a rating outside 1-5. A reward without bounds will be talked up.
+
+    >>> relative(np.array([[3.5, 2.0]]), np.array([3.0])).total_PG.tolist()
+    [[0.5, -1.0]]
+    """
+    base_PG = np.broadcast_to(base_P[:, None], rating_PG.shape)
+    for name, value in (("rating", rating_PG), ("base rating", base_P)):
+        known = value[~np.isnan(value)]
+        if known.size and not (known.min() >= 1 and known.max() <= 5):
+            raise JudgeError(
+                f"{name} {known.min():g} to {known.max():g} is outside 1-5; the rater is broken"
+            )
+    return Rewards(rating_PG - base_PG, {"rating": rating_PG, "base": base_PG.copy()})
+
+
+def rate_words(said: Sequence[Description | None], rater: Rate) -> Floats:
+    """The rating of each description's words, [N]; NaN where there is none."""
+    there = [i for i, d in enumerate(said) if d is not None]
+    out = np.full(len(said), np.nan)
+    out[there] = rater([d.words for d in said if d is not None])
+    return out
+
+
+def rate_scores(said: Sequence[Description | None], dimension: str = "overall") -> Floats:
+    """The critic's own score on one dimension, [N]; NaN where there is none."""
+    return np.array([np.nan if d is None else d.scores[dimension].value for d in said])
+
+
+def measured(sounds: Sequence[Audio | None], measure: Callable[[Audio], float]) -> Floats:
+    """A metric on 1-5 as the rating, [N]; NaN where it fails. Values are cut to 1-5."""
+    out = np.full(len(sounds), np.nan)
+    for i, sound in enumerate(sounds):
+        if sound is None:
+            continue
+        try:
+            out[i] = np.clip(measure(sound), 1.0, 5.0)
+        except MetricError:  # one clip that cannot be measured has no reward
+            continue
+    return out
+
+
+def fault_load(said: Description, frames: int, frame_s: float) -> Floats:
+    """How bad each STFT frame is by the faults that are named in it, [F] in [0, 1].
+
+        load(f) = min(1, sum over faults that cover f of severity / 5 x confidence)
+
+    Args:
+        said: its faults carry severity 1-5 and, from a model, a confidence 0-1 (None is 1).
+        frames: F; frame f is centred at f x frame_s seconds.
+        frame_s: the STFT step.
+    """
+    time_F = np.arange(frames) * frame_s
+    load_F = np.zeros(frames)
+    for fault in said.faults:
+        certain = 1.0 if fault.confidence is None else min(max(fault.confidence, 0.0), 1.0)
+        # A microsecond of slack: 3 * 0.1 is above 0.3 in floating point.
+        covered_F = (time_F > fault.start_s - 1e-6) & (time_F < fault.end_s + 1e-6)
+        load_F += covered_F * (min(fault.severity, _WORST_SEVERITY) / _WORST_SEVERITY) * certain
+    return np.minimum(load_F, 1.0)
+
+
+def fault_rewards(
+    said_PG: Sequence[Sequence[Description | None]],
+    base_P: Sequence[Description | None],
+    frames: int,
+    frame_s: float,
+) -> Rewards:
+    """Reward with credit in time: a frame gains what its load falls below the base's.
+
+    r(p, g, f) = load of the base at f - load of the rollout at f, in [-1, 1]; the total is the
+    mean over frames.
+    """
+    nothing = np.full(frames, np.nan)
+
+    def load(said: Description | None) -> Floats:
+        return nothing if said is None else fault_load(said, frames, frame_s)
+
+    base_P1F = np.stack([load(said) for said in base_P])[:, None]
+    load_PGF = np.stack([[load(said) for said in row] for row in said_PG])
+    frames_PGF = base_P1F - load_PGF
+    base_PG = np.broadcast_to(base_P1F.mean(-1), load_PGF.shape[:2]).copy()
+    parts = {"load": load_PGF.mean(-1), "base_load": base_PG}
+    return Rewards(frames_PGF.mean(-1), parts, frames_PGF)
+
+
+def shuffled(rewards: Rewards) -> Rewards:
+    """Each clip gets the rewards of the clip before it: same numbers, no meaning.
+
+    Words, ratings and bounds are those of the real reward; only the link to what the policy
+    did is cut. What still improves does so without the critic.
+
+    Raises:
+        UsageError: a single clip has no other clip to take words from.
+    """
+    if len(rewards.total_PG) < 2:
+        raise UsageError("--reward shuffled needs at least two clips a step: --clips 2")
+    parts = {name: np.roll(part, 1, axis=0) for name, part in rewards.parts_PG.items()}
+    return Rewards(np.roll(rewards.total_PG, 1, axis=0), parts)
