@@ -64,6 +64,7 @@ class Mixer:
         frames: V of each scene.
         filmed: share of scenes with a filmed talker.
         blank: share of scenes without a look at him.
+        noisy: share of scenes with noise and no other talker; some of them nearly clean.
         seed: of everything.
     """
 
@@ -72,8 +73,9 @@ class Mixer:
     imagine: Callable[[Floats, np.random.Generator], Floats]
     batch: int = 10
     frames: int = 60
-    filmed: float = 0.7
-    blank: float = 0.3
+    filmed: float = 0.5
+    blank: float = 0.35
+    noisy: float = 0.5
     seed: int = 0
 
     def __call__(self, step: int) -> Batch:
@@ -145,20 +147,21 @@ class Mixer:
         if rng.random() < 0.7:
             target = mixing.random_eq(target, rng)
         kind = rng.random()
-        noisy_only = kind < 0.38
+        noisy_only = kind < self.noisy
         if noisy_only:
             other = self._noise(rng)
             if rng.random() < 0.25:
                 other = mixing.mix_at_snr(other, self._noise(rng), rng.uniform(-6, 6))[0]
         else:
             other = self._talker(rng, face, which, voice)
-            if kind > 0.85:
+            if kind > 0.75 + 0.25 * self.noisy:
                 other = mixing.mix_at_snr(
                     other, self._talker(rng, face, which, voice), rng.uniform(-5, 5)
                 )[0]
             if rng.random() < 0.2:
                 other = mixing.mix_at_snr(other, self._noise(rng), rng.uniform(0, 15))[0]
-        snr_db = rng.uniform(-5, 5) if rng.random() < 0.7 else rng.uniform(-10, 10)
+        wide = rng.uniform(-10, 20 if noisy_only else 10)
+        snr_db = rng.uniform(-5, 5) if rng.random() < 0.7 else wide
         if not noisy_only and not seen.any() and rng.random() < 0.6:
             snr_db = abs(snr_db)  # unseen among voices, the target can only be the louder one
         return *self._joined(target, other, snr_db, rng), noisy_only
