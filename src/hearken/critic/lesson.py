@@ -1,0 +1,266 @@
+"""Supervised lessons for a critic: clips and truths as batches, and the loss on them.
+
+Calibration (Kostenok et al. 2026, stage 1): cross-entropy on the seven scores, against the
+truth's distribution over the digits rather than one digit. Beside it, cross-entropy on the rest
+of the answer, for a model that has yet to learn the language; and, for an encoder that starts
+from nothing, a probe that reads scores and faults straight off the encoder's frames. The probe
+speeds learning up and is thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.models.audioflamingo3.modeling_audioflamingo3 import AudioFlamingo3Encoder
+
+from hearken.critic.answer import Answer, digit_families, encode
+from hearken.critic.model import Critic
+from hearken.errors import UsageError
+from hearken.nouns import DIMENSIONS, FAULT_TYPES, Audio, Description
+
+__all__ = ["Lessons", "Pupil"]
+
+_TEXT_KEYS = ("input_ids", "attention_mask")
+_TARGETS = ("labels", "places", "digits", "probs", "faults")
+_IGNORED = -100
+_HOPS_PER_FRAME = 4  # a strided convolution, then pooling
+_LOG_MEL_PER_DB = 1 / 40  # Whisper's features are (log10(power) + 4) / 4
+
+
+class Lessons:
+    """Clips prepared once: features (float16), question tokens, and the answer to each.
+
+    Attributes:
+        lengths: [P] tokens of question and answer, for batches of like lengths.
+        truths: [P] what was added.
+    """
+
+    def __init__(self, critic: Critic) -> None:
+        self.critic = critic
+        self._family = digit_families(critic.tokenizer)
+        self._questions: list[NDArray[np.int64]] = []
+        self._features: list[dict[str, Tensor]] = []
+        self._answers: list[Answer] = []
+        self._faults: list[NDArray[np.float32]] = []
+        self.truths: list[Description] = []
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def add(self, clips: Sequence[Audio], truths: Sequence[Description]) -> None:
+        """Prepares clips no longer than the critic's window."""
+        batch = {k: v.cpu() for k, v in self.critic.inputs(clips).items()}
+        ids, mask = batch["input_ids"].numpy(), batch["attention_mask"].numpy().astype(bool)
+        for row, truth in enumerate(truths):
+            self._questions.append(ids[row][mask[row]])
+            self._features.append(
+                {k: _small(v[row]) for k, v in batch.items() if k not in _TEXT_KEYS}
+            )
+            self._answers.append(encode(self.critic.tokenizer, truth))
+            self._faults.append(_frames(truth, self.critic.window_s))
+            self.truths.append(truth)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """[P] tokens of question and answer."""
+        pairs = zip(self._questions, self._answers, strict=True)
+        return np.array([len(q) + len(a.tokens) for q, a in pairs])
+
+    def inputs(self, rows: Sequence[int]) -> dict[str, Tensor]:
+        """What `Critic.write` takes: the questions alone, padded on the left."""
+        longest = max(len(self._questions[r]) for r in rows)
+        pad = self.critic.tokenizer.pad_token_id
+        ids = np.full((len(rows), longest), pad, dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for b, r in enumerate(rows):
+            ids[b, longest - len(self._questions[r]) :] = self._questions[r]
+            mask[b, longest - len(self._questions[r]) :] = 1
+        text = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        return {**text, **self._sound(rows)}
+
+    def batch(
+        self,
+        rows: Sequence[int],
+        rng: np.random.Generator,
+        *,
+        gain_db: tuple[float, float] = (0.0, 0.0),
+        digit_noise: float = 0.0,
+    ) -> dict[str, Tensor]:
+        """Questions and answers, padded on the right, with what is to be learnt.
+
+        Args:
+            rows: which clips.
+            rng: of the augmentation.
+            gain_db: range of a random gain: the level of a clip is no fault.
+            digit_noise: share of score digits replaced in the input, not in the target, so that
+                later scores are learnt from the sound and not from earlier, true digits.
+
+        Returns:
+            input_ids, attention_mask [B, L], labels [B, L] (the score digits left out), places
+            [B, 7] of the score digits, digits [B, 7, 5] their tokens, probs [B, 7, 5] the
+            truth, faults [B, 17, 100] presence over time, and the model's sound features.
+        """
+        sequences = [np.concatenate([self._questions[r], self._answers[r].tokens]) for r in rows]
+        longest = max(len(s) for s in sequences)
+        ids = np.full((len(rows), longest), self.critic.tokenizer.pad_token_id, dtype=np.int64)
+        mask, labels = np.zeros_like(ids), np.full_like(ids, _IGNORED)
+        places = np.zeros((len(rows), len(DIMENSIONS)), dtype=np.int64)
+        digits = np.zeros((len(rows), len(DIMENSIONS), 5), dtype=np.int64)
+        for b, (r, sequence) in enumerate(zip(rows, sequences, strict=True)):
+            asked = len(self._questions[r])
+            places[b] = asked + np.array(self._answers[r].places)
+            digits[b] = [self._family_of(sequence[p]) for p in places[b]]
+            mask[b, : len(sequence)] = 1
+            labels[b, asked : len(sequence)] = sequence[asked:]
+            labels[b, places[b]] = _IGNORED
+            swapped = rng.random(len(DIMENSIONS)) < digit_noise
+            drawn = digits[b, np.arange(len(DIMENSIONS)), rng.integers(0, 5, len(DIMENSIONS))]
+            sequence[places[b]] = np.where(swapped, drawn, sequence[places[b]])
+            ids[b, : len(sequence)] = sequence
+        sound = self._sound(rows)
+        gains = rng.uniform(*gain_db, len(rows)).astype(np.float32) * _LOG_MEL_PER_DB
+        sound["input_features"] = sound["input_features"] + torch.from_numpy(gains)[:, None, None]
+        return {
+            "input_ids": torch.from_numpy(ids),
+            "attention_mask": torch.from_numpy(mask),
+            "labels": torch.from_numpy(labels),
+            "places": torch.from_numpy(places),
+            "digits": torch.from_numpy(digits),
+            "probs": torch.from_numpy(np.stack([self._answers[r].probs for r in rows])),
+            "faults": torch.from_numpy(np.stack([self._faults[r] for r in rows])),
+            **sound,
+        }
+
+    def _sound(self, rows: Sequence[int]) -> dict[str, Tensor]:
+        stacked = {k: torch.stack([self._features[r][k] for r in rows]) for k in self._features[0]}
+        return {k: v.float() if v.is_floating_point() else v.long() for k, v in stacked.items()}
+
+    def _family_of(self, token: int) -> tuple[int, ...]:
+        return next(f for f in self._family if token in f)
+
+
+class Pupil(nn.Module):
+    """The model under training, with its throw-away probe; `forward` gives the losses.
+
+    Args:
+        model: any audio LLM with an audio tower.
+        probe: whether to add the probe on the tower's frames.
+    """
+
+    def __init__(self, model: nn.Module, *, probe: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.tower = _tower(model)
+        self._frames: Tensor | None = None
+        self.probe: nn.ModuleDict | None = None
+        if probe:
+            width = self.tower.config.hidden_size
+            self.probe = nn.ModuleDict(
+                {
+                    "scores": nn.Linear(width, len(DIMENSIONS)),
+                    "present": nn.Linear(width, len(FAULT_TYPES)),
+                    "frames": nn.Linear(width, len(FAULT_TYPES)),
+                }
+            )
+            self.tower.register_forward_hook(self._keep_frames)
+
+    def forward(self, batch: Mapping[str, Tensor], *, hear_only: bool = False) -> dict[str, Tensor]:
+        """Losses: `score`, `text`, and with a probe `probe`; each a mean, ready to be weighed.
+
+        With `hear_only` the language model is left out, and only `probe` comes back.
+        """
+        with _shortened(self.tower, batch) as heard:
+            if hear_only and self.probe is not None:
+                self.tower(heard["input_features"], heard["input_features_mask"])
+                return {"probe": self._probe_loss(batch)}
+            logits = self.model(**{k: v for k, v in heard.items() if k not in _TARGETS}).logits
+        before = batch["places"] - 1  # position k - 1 predicts token k
+        rows = torch.arange(len(before), device=before.device)[:, None]
+        log_probs = F.log_softmax(logits[rows, before].float(), dim=-1)
+        of_digits = log_probs.gather(-1, batch["digits"])
+        losses = {
+            "score": -(batch["probs"] * of_digits).sum(-1).mean(),
+            "text": F.cross_entropy(
+                logits[:, :-1].flatten(0, 1).float(),
+                batch["labels"][:, 1:].flatten(),
+                ignore_index=_IGNORED,
+            ),
+        }
+        if self.probe is not None:
+            losses["probe"] = self._probe_loss(batch)
+        return losses
+
+    def _probe_loss(self, batch: Mapping[str, Tensor]) -> Tensor:
+        assert self.probe is not None
+        assert self._frames is not None
+        frames = self._frames  # [B, F, D]
+        self._frames = None
+        mask = next(v for k, v in batch.items() if "mask" in k and k != "attention_mask").float()
+        whole = mask.shape[1] // _HOPS_PER_FRAME  # frames of a full window; fewer were computed
+        valid = F.adaptive_max_pool1d(mask[:, None], whole)[:, 0, : frames.shape[1]]  # [B, F]
+        mean = (frames * valid[..., None]).sum(1) / valid.sum(1, keepdim=True)
+        digits = torch.arange(1, 6, device=mean.device, dtype=torch.float32)
+        target = ((batch["probs"] * digits).sum(-1) - 3) / 2
+        present_F = F.adaptive_max_pool1d(batch["faults"], whole)[..., : frames.shape[1]]
+        said_F = self.probe["frames"](frames).transpose(1, 2).float()
+        by_frame = F.binary_cross_entropy_with_logits(said_F, present_F, reduction="none")
+        by_frame = (by_frame.mean(1) * valid).sum() / valid.sum()
+        by_clip = F.binary_cross_entropy_with_logits(
+            self.probe["present"](mean).float(), batch["faults"].amax(-1)
+        )
+        return F.mse_loss(self.probe["scores"](mean).float(), target) + by_clip + by_frame
+
+    def _keep_frames(self, module: nn.Module, given: Any, out: Any) -> None:
+        self._frames = out.last_hidden_state
+
+
+@contextmanager
+def _shortened(tower: Any, batch: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """The batch with its common padding cut off: the same numbers for a third less work.
+
+    Audio Flamingo 3 encodes a full window however short the clips are. Its convolutions see two
+    hops to each side, and padding is masked in attention: cut 4 hops or more after the last clip
+    ends, no frame that is used changes. Other towers check the length, and are left alone.
+    """
+    mask = batch.get("input_features_mask")
+    if mask is None or not isinstance(tower, AudioFlamingo3Encoder):
+        yield dict(batch)
+        return
+    longest = int(mask.sum(-1).max()) + _HOPS_PER_FRAME
+    hops = min(mask.shape[1], -(-longest // _HOPS_PER_FRAME) * _HOPS_PER_FRAME)
+    positions = tower.embed_positions.weight
+    tower.embed_positions.weight = nn.Parameter(positions[: hops // 2], requires_grad=False)
+    try:
+        short = {k: batch[k][..., :hops] for k in ("input_features", "input_features_mask")}
+        yield {**batch, **short}
+    finally:
+        tower.embed_positions.weight = positions
+
+
+def _tower(model: nn.Module) -> Any:
+    for name, module in model.named_modules():
+        if name.endswith("audio_tower"):
+            return module
+    raise UsageError(f"{type(model).__name__} has no audio tower to train")
+
+
+def _small(value: Tensor) -> Tensor:
+    return value.half() if value.is_floating_point() else value.to(torch.int32)
+
+
+def _frames(truth: Description, window_s: float, frames: int = 100) -> NDArray[np.float32]:
+    """[17, frames] 1 where a fault of the type is present in that part of the window."""
+    present = np.zeros((len(FAULT_TYPES), frames), dtype=np.float32)
+    order = list(FAULT_TYPES)
+    for fault in truth.faults:
+        first = int(fault.start_s / window_s * frames)
+        last = max(first + 1, int(np.ceil(fault.end_s / window_s * frames)))
+        present[order.index(fault.type), first:last] = 1
+    return present
