@@ -1,0 +1,309 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hearken.enhancer.model import Enhancer
+from hearken.enhancer.net import EnhancerConfig, MaskNet
+from hearken.errors import CheckpointError, GrammarError, JudgeError, ManifestError, UsageError
+from hearken.loops.enhancer_finetune import Config, main
+from hearken.loops.enhancer_finetune_judge import Tools
+from hearken.loops.enhancer_finetune_scenes import Excerpts, collate
+from hearken.media import write_audio
+from hearken.nouns import DIMENSIONS, Audio, Description, Fault, Score
+from hearken.run import checkpoint
+
+TIMED = ("time/step_s",)
+
+
+def scenes(root: Path, count: int = 4, seconds: float = 1.0) -> Path:
+    """A folder in AVSEC layout with a tone as the talker, and noise; no video."""
+    rng = np.random.default_rng(0)
+    folder = root / "scenes"
+    folder.mkdir(parents=True)
+    t = np.arange(round(seconds * 16_000)) / 16_000
+    for k in range(count):
+        clean = (0.1 * np.sin(2 * np.pi * (200 + 70 * k) * t) * (np.sin(9 * t) > -0.5)).astype("f4")
+        noise = (0.05 * rng.standard_normal(len(t))).astype("f4")
+        name = folder / f"S{k + 1:05d}"
+        write_audio(Path(f"{name}_mono_mix.wav"), clean + noise)
+        write_audio(Path(f"{name}_target_mono.wav"), clean)
+        write_audio(Path(f"{name}_interferer_mono.wav"), noise)
+    return root
+
+
+def tiny_weights(folder: Path) -> Path:
+    torch.manual_seed(0)
+    Enhancer(MaskNet(EnhancerConfig(hidden=8, layers=1, lip_width=8))).save(folder)
+    return folder
+
+
+def loudness_critic(clips: Sequence[Audio]) -> list[Description | GrammarError]:
+    """A scripted critic that likes loud sounds, and calls quiet ones bad."""
+    said: list[Description | GrammarError] = []
+    for clip in clips:
+        level = float(np.clip(1 + 4 * np.sqrt(np.mean(np.square(clip))) / 0.1, 1, 5))
+        probs = [max(0.0, 1 - abs(level - digit)) for digit in range(1, 6)]
+        word = ("bad", "poor", "fair", "good", "excellent")[round(level) - 1]
+        faults = (Fault("dropout", 0.0, 0.5, 3),) if level < 2 else ()
+        scores = {d: Score.of(probs) for d in DIMENSIONS}
+        said.append(Description(scores, faults, f"Overall {word}.", raw=f"raw {level:.3f}"))
+    return said
+
+
+def some_fail(clips: Sequence[Audio]) -> list[Description | GrammarError]:
+    """Every third answer of a batch is malformed; a sound heard alone is described."""
+    said = loudness_critic(clips)
+    return [GrammarError("x", text="x", line=1) if k % 3 == 2 else s for k, s in enumerate(said)]
+
+
+def all_fail(clips: Sequence[Audio]) -> list[Description | GrammarError]:
+    return [GrammarError("gibberish", text="x", line=1) for _ in clips]
+
+
+def tools(listen: Callable[..., list[Description | GrammarError]] = loudness_critic) -> Tools:
+    stars = ("bad", "poor", "fair", "good", "excellent")
+    return Tools(
+        listen,
+        lambda texts: [1.0 + stars.index(t.split()[1][:-1]) for t in texts],
+        lambda x: float(1 + 4 * np.sqrt(np.mean(np.square(x)))),
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("finetune")
+    scenes(root / "data")
+    tiny_weights(root / "weights")
+    return root
+
+
+def small(made: Path, out: Path, **changes: object) -> Config:
+    paths = {"data": made / "data", "valid": made / "data", "weights": made / "weights"}
+    return Config.smoke(out=out, **{**paths, **changes})
+
+
+def rows(out: Path) -> list[dict[str, object]]:
+    lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [{k: v for k, v in json.loads(x).items() if k not in TIMED} for x in lines]
+
+
+def parameters(out: Path) -> dict[str, torch.Tensor]:
+    net: dict[str, torch.Tensor] = checkpoint.load(out / "checkpoint.safetensors")["net"]
+    return net
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize("reward", ["words", "scores", "faults", "dnsmos", "none", "shuffled"])
+def test_each_reward_runs_and_logs(made: Path, tmp_path: Path, reward: str) -> None:
+    numbers = main(small(made, tmp_path / "run", reward=reward), tools())
+    assert np.isfinite(numbers["valid/scores"])
+    assert numbers["start/scores"] == 0.0  # before the first step it is the base
+    assert numbers["start/si_sdr_db"] == pytest.approx(0.0, abs=1e-6)
+    steps = [r for r in rows(tmp_path / "run") if "update/grad_norm" in r]
+    assert [r["step"] for r in steps] == [0, 1]
+    assert ("policy/kl" in steps[0]) is (reward != "none")
+    if reward in ("words", "scores", "faults", "shuffled"):
+        assert str(steps[0]["critic/raw"]).startswith("raw ")
+    saved = Enhancer.from_pretrained(tmp_path / "run" / "enhancer").net.state_dict()
+    assert same(parameters(tmp_path / "run"), saved)
+    assert not same(saved, Enhancer.from_pretrained(made / "weights").net.state_dict())
+
+
+def test_the_reward_is_climbed_and_shuffled_words_climb_less(made: Path, tmp_path: Path) -> None:
+    def spoken(clips: Sequence[Audio]) -> list[Description | GrammarError]:
+        return [replace(s, words=f"x {s.scores['overall'].value}.")
+                for s in loudness_critic(clips) if isinstance(s, Description)]  # fmt: skip
+
+    judge = Tools(spoken, lambda texts: [float(t[2:-1]) for t in texts], lambda x: 3.0)
+    numbers = {
+        reward: main(
+            small(
+                made, tmp_path / reward, reward=reward, anchor=0, steps=30, rollouts=8, epochs=2,
+                lr=3e-3, min_std=0.0, sigma=0.1, seconds=0.5, valid_every=1000, save_every=100,
+            ),
+            judge,
+        )
+        for reward in ("words", "shuffled")
+    }  # fmt: skip
+    real = numbers["words"]
+    assert 0.05 < real["valid/words_low"] <= real["valid/words"] <= real["valid/words_high"]
+    assert real["valid/words"] > numbers["shuffled"]["valid/words"] + 0.1
+
+
+def test_resumed_equals_uninterrupted(made: Path, tmp_path: Path) -> None:
+    whole = small(made, tmp_path / "whole", reward="scores", steps=4, valid_every=2)
+    main(whole, tools(some_fail))
+    part = replace(whole, out=tmp_path / "part")
+    main(replace(part, steps=2), tools(some_fail))
+    main(replace(part, resume=True), tools(some_fail))
+    assert same(parameters(whole.out), parameters(part.out))
+    assert rows(whole.out) == rows(part.out)
+
+
+def test_ctrl_c_saves_and_the_run_goes_on(made: Path, tmp_path: Path) -> None:
+    calls = 0
+
+    def interrupted(clips: Sequence[Audio]) -> list[Description | GrammarError]:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            signal.raise_signal(signal.SIGINT)
+        return loudness_critic(clips)
+
+    config = small(made, tmp_path / "run", steps=3, save_every=100, valid=Path(""))
+    main(config, tools(interrupted))
+    assert checkpoint.load(config.out / "checkpoint.safetensors")["step"] == 1
+    with pytest.raises(CheckpointError, match="--resume"):
+        main(config, tools())
+    main(replace(config, resume=True), tools())
+    whole = replace(config, out=tmp_path / "whole")
+    main(whole, tools())
+    assert same(parameters(config.out), parameters(whole.out))
+
+
+def test_failed_answers_leave_the_group_and_are_logged(made: Path, tmp_path: Path) -> None:
+    config = small(made, tmp_path / "run", rollouts=3, valid=Path(""))
+    main(config, tools(some_fail))
+    first = rows(config.out)[0]
+    assert first["critic/failed_frac"] == pytest.approx(2 / 8)  # of 2 x 3 rollouts and 2 bases
+    assert first["reward/valid_frac"] == pytest.approx(4 / 6)
+
+
+def test_a_broken_judge_stops_the_run(made: Path, tmp_path: Path) -> None:
+    config = small(made, tmp_path / "run", patience=8, steps=9, valid=Path(""))
+    with pytest.raises(JudgeError, match="gibberish"):
+        main(config, tools(all_fail))
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted(made: Path, tmp_path: Path) -> None:
+    config = small(made, tmp_path / "run", anchor_weight=float("inf"), valid=Path(""))
+    main(config, tools())
+    assert rows(config.out)[-1]["update/skipped"] == 2
+    assert same(parameters(config.out), Enhancer.from_pretrained(made / "weights").net.state_dict())
+
+
+def test_kl_pulls_back_to_the_base(made: Path, tmp_path: Path) -> None:
+    kl = {}
+    for weight in (0.0, 100.0):
+        config = small(
+            made, tmp_path / str(weight), reward="scores", kl_weight=weight, steps=6, lr=1e-2,
+            anchor=0, min_std=0.0, valid=Path(""),
+        )  # fmt: skip
+        main(config, tools())
+        kl[weight] = rows(config.out)[-1]["policy/kl"]
+    assert kl[100.0] < 0.5 * kl[0.0]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": Path("")}, "--data"),
+        ({"reward": "none", "anchor": 0}, "trains nothing"),
+        ({"rollouts": 1}, "at least two"),
+        ({"reward": "shuffled", "clips": 1}, "two clips"),
+        ({"reward": "praise"}, "reward"),
+    ],
+)
+def test_bad_settings(made: Path, tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        main(small(made, tmp_path / "run", **changes), tools())
+
+
+def test_windows_cover_a_scene_and_short_ones_are_padded(tmp_path: Path) -> None:
+    root = scenes(tmp_path / "s", count=1, seconds=2.5)
+    found = Excerpts(root, tmp_path / "cache", seconds=1.0)
+    assert [found[i].name for i in range(len(found))] == ["S00001/0", "S00001/1"]
+    short = Excerpts(root, tmp_path / "cache", seconds=4.0)
+    assert len(short) == 1
+    assert short[0].length == 40_000
+    assert short[0].mix.shape == (64_000,)
+    assert not short[0].mix[40_000:].any()
+    assert collate([found[0], found[1]], torch.device("cpu")).crops_BV is None
+
+
+def test_scenes_without_a_reference_are_refused(tmp_path: Path) -> None:
+    root = scenes(tmp_path / "s", count=1)
+    (root / "scenes" / "S00001_target_mono.wav").unlink()
+    with pytest.raises(ManifestError, match="reference"):
+        Excerpts(root, tmp_path / "cache", seconds=1.0)
+
+
+WORKER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+sys.path.insert(0, {here!r})
+import torch
+torch.set_num_threads(1)
+from test_enhancer_finetune import parameters, small, tools
+from hearken.loops import enhancer_finetune as loop
+from hearken.run import checkpoint
+
+made, out = Path(sys.argv[1]), Path(sys.argv[2])
+kept = []
+step = loop.train_step
+def spy(config, state, *rest):
+    if not kept:
+        kept.append(state)
+    return step(config, state, *rest)
+loop.train_step = spy
+numbers = loop.main(small(made, out, reward="scores", steps=3), tools())
+rank = loop.Processes.join(cpu=True).rank
+checkpoint.save(out.parent / f"rank{{rank}}.safetensors",
+                {{"net": kept[0].net.state_dict(), "numbers": numbers}})
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_stay_one_model(made: Path, tmp_path: Path) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER.format(here=str(Path(__file__).parent)), encoding="utf-8")
+    # What `accelerate launch` itself starts for several local processes.
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+        str(script), str(made), str(tmp_path / "run"),
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=240, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    ranks = [checkpoint.load(tmp_path / f"rank{r}.safetensors") for r in (0, 1)]
+    assert same(ranks[0]["net"], ranks[1]["net"])
+    assert ranks[0]["numbers"] == ranks[1]["numbers"]
+    assert ranks[0]["numbers"]["valid/clips"] == 2
+    assert [r["step"] for r in rows(tmp_path / "run") if "update/grad_norm" in r] == [0, 1, 2]
+    alone = small(made, tmp_path / "alone", reward="scores", steps=3)
+    main(alone, tools())
+    assert not same(parameters(alone.out), ranks[0]["net"])  # the other rank's clips counted
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_shipped_models_on_real_talking_faces(data_dir: Path, tmp_path: Path) -> None:
+    from hearken.data.scenes import build
+
+    build(data_dir, tmp_path / "scenes", 2, seed=0, kind="mixed", faces="known")
+    config = Config.smoke(
+        out=tmp_path / "run", data=tmp_path / "scenes", valid=tmp_path / "scenes", steps=1
+    )
+    numbers = main(config)
+    assert numbers["valid/words_failed"] == 0
+    assert np.isfinite(numbers["valid/si_sdr_db"])
+    step = next(r for r in rows(config.out) if "update/grad_norm" in r)
+    assert str(step["critic/raw"]).startswith("noise: ")
+    assert Excerpts(config.data, config.out / "cache", seconds=1.0)[0].seen.all()

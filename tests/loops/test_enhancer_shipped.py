@@ -1,0 +1,44 @@
+"""The weights that come with the package, on real held-out faces, voices and noises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hearken import media
+from hearken.data import manifest, stock
+from hearken.data.fixed import fixed_scenes
+from hearken.enhancer import Enhancer
+from hearken.loops import enhancer_pretrain as loop
+
+
+def test_shipped_weights_load_and_are_small() -> None:
+    enhancer = Enhancer.from_pretrained()
+    assert 1_000_000 <= sum(p.numel() for p in enhancer.net.parameters()) <= 3_000_000
+    folder = Path(loop.__file__).parents[1] / "weights" / "enhancer-small"
+    assert (folder / "model.safetensors").stat().st_size <= 10 * 2**20
+    assert (folder / "README.md").exists()
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_shipped_weights_follow_the_lips(data_dir: Path, tmp_path: Path) -> None:
+    valid = manifest.split(manifest.read(data_dir)).valid
+    faces = [e for e in valid if e.kind == "av"]
+    unseen = [e for e in faces if e.group != "GRID-s1"]
+    some = [*[e for e in faces if e.group == "GRID-s1"][:5], *unseen]
+    some += [e for e in valid if e.kind in ("speech", "noise")][::2]
+    held = stock.build(
+        some,
+        tmp_path,
+        load=lambda path: media.load_audio(path, allow_silent=True),
+        crop=loop._crop,
+        shifted=False,
+    )
+    net = Enhancer.from_pretrained().net
+    gains = loop._validated(net, fixed_scenes(held, "GRID-s1", 15))
+    for kind in ("noise/known", "noise/unseen", "talker/known", "talker/unseen"):
+        assert gains[f"{kind}/right"] >= 3.0, gains
+    for who in ("known", "unseen"):
+        assert gains[f"talker/{who}/right"] > gains[f"talker/{who}/wrong"] + 1.0, gains
