@@ -29,6 +29,8 @@ hearken train enhancer-pretrain --smoke --out "$out/enhancer_pretrain" --data "$
 hearken train enhancer-finetune --smoke --out "$out/enhancer_finetune" --data "$out/scenes/train" --valid "$out/scenes/valid"
 hearken eval enhancer --smoke --out "$out/enhancer_eval" --scenes "$out/scenes/valid"
 
-say "what a user does: enhance a held-out talking face, listen before and after"
-hearken demo "$(ls "$data"/av/*.mp4 | tail -n 1)" -o "$out/demo"
-say "done: $out/demo/report.html"
+say "what a user does: clean a held-out talking face, listen before and after"
+scene=$(ls "$out"/scenes/valid/scenes/*_silent.mp4 | head -n 1)
+mix=${scene%_silent.mp4}_mono_mix.wav
+hearken enhance --audio "$mix" --video "$scene" -o "$out/enhanced"
+hearken listen "$mix" "$out"/enhanced/*.wav -f text

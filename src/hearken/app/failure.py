@@ -10,10 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from hearken.app.record import FaultRecord, ModelRecord, ScoreRecord
+from typing import Any, ClassVar
 
 __all__ = ["SCHEMA_VERSION", "Failure", "as_unicode"]
 
@@ -40,12 +37,12 @@ class Failure:
     channels_in: ClassVar[int | None] = None
     channel: ClassVar[int | str | None] = None
     effective_bandwidth_hz: ClassVar[float | None] = None
-    scores: ClassVar[Mapping[str, ScoreRecord]] = {}
+    scores: ClassVar[Mapping[str, Any]] = {}
     text: ClassVar[str | None] = None
     raw: ClassVar[str | None] = None
-    faults: ClassVar[list[FaultRecord]] = []
+    faults: ClassVar[list[Any]] = []
     metrics: ClassVar[Mapping[str, float | None] | None] = None
-    model: ClassVar[ModelRecord | None] = None
+    model: ClassVar[Any] = None
     decode: ClassVar[Mapping[str, float | int | str | bool | None] | None] = None
     warnings: ClassVar[list[str]] = []
 

@@ -77,12 +77,13 @@ def run(options: Options, load: Callable[[Options], Ear] | None = None) -> int:
     Raises:
         UsageError: formats or folders that cannot work, before anything is decoded.
     """
-    from hearken.app.sinks import open_sink
+    from hearken.app.sinks import Wish, open_sink
 
     _check(options)
     inputs = expand(options.inputs, root=options.root)
     failed, below = 0, list[str]()
-    with open_sink(options, len(inputs)) as sink:
+    wish = Wish(options.formats, options.output_dir, len(inputs), options.resume, options.overwrite)
+    with open_sink(wish) as sink:
         todo = [item for item in inputs if not sink.has(item)]
         rows = records(todo, options, load or load_critic)
         for record, clip in progress(rows, len(todo), label="listening", quiet=sink.on_terminal):

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING
@@ -16,13 +17,12 @@ from hearken.app.inputs import Input, file_name
 from hearken.errors import UsageError
 
 if TYPE_CHECKING:
-    from hearken.app.listen import Options
     from hearken.app.record import Record
     from hearken.nouns import Clip
 
     Row = Record | Failure
 
-__all__ = ["FORMATS", "Sink", "open_sink"]
+__all__ = ["FORMATS", "Sink", "Wish", "open_sink"]
 
 FORMATS = ("jsonl", "csv", "text", "audacity", "textgrid", "vtt", "html")
 _SUFFIX = {"audacity": ".labels.txt", "textgrid": ".TextGrid", "vtt": ".vtt", "html": ".html"}
@@ -56,8 +56,19 @@ class Sink(AbstractContextManager["Sink"]):
         """Close what is open."""
 
 
-def open_sink(options: Options, count: int) -> Sink:
-    """The sink that the options ask for.
+@dataclass(frozen=True)
+class Wish:
+    """Where the records of `count` inputs should go, in which formats."""
+
+    formats: tuple[str, ...]
+    output_dir: Path | None
+    count: int
+    resume: bool = False
+    overwrite: bool = False
+
+
+def open_sink(options: Wish) -> Sink:
+    """The sink that is wished for.
 
     Raises:
         UsageError: unknown format, a format that needs -o, or a folder already in use.
@@ -69,8 +80,10 @@ def open_sink(options: Options, count: int) -> Sink:
         raise UsageError("--resume needs -o OUT: it goes on from OUT/records.jsonl")
     if len(names) > 1:
         raise UsageError(f"{len(names)} formats need -o OUT: only one fits on standard output")
-    if names[0] in _SUFFIX and count > 1:
-        raise UsageError(f"-f {names[0]} of {count} inputs needs -o OUT: it is one file a clip")
+    if names[0] in _SUFFIX and options.count > 1:
+        raise UsageError(
+            f"-f {names[0]} of {options.count} inputs needs -o OUT: it is one file a clip"
+        )
     return _Stdout(names[0])
 
 
@@ -119,7 +132,7 @@ class _Stdout(Sink):
 class _Folder(Sink):
     """OUT/records.jsonl always; the other tables at the end; one file a clip as it comes."""
 
-    def __init__(self, out: Path, names: Sequence[str], options: Options) -> None:
+    def __init__(self, out: Path, names: Sequence[str], options: Wish) -> None:
         self.out = out
         self.names = names
         self.path = out / "records.jsonl"

@@ -1,0 +1,169 @@
+"""Fold what `benchmarks/measure.sh` wrote into one dated result page.
+
+    python benchmarks/collect.py OUT [--reason RUN] [--finetune words=RUN ...]
+
+Writes benchmarks/results/<date>-<hardware>.json: a list of {figure, value, low, high, bar,
+count, command}. No number is typed by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from hearken.run.track import provenance
+
+RESULTS = Path(__file__).parent / "results"
+Cell = dict[str, Any]
+
+
+def cell(folder: Path, title: str, row: str, column: str) -> Any:
+    """One cell of an evaluation's table.json: a number, or {value, low, high, count}."""
+    tables = json.loads((folder / "table.json").read_text(encoding="utf-8"))
+    for table in tables:
+        if table["title"] == title:
+            for found in table["rows"]:
+                if row in found.values():
+                    return found[column]
+    raise SystemExit(f"{folder}/table.json: no row {row!r} in {title!r}")
+
+
+def figure(name: str, value: Any, bar: str, command: str, unit: str = "") -> Cell:
+    """One line of the README's table."""
+    interval = value if isinstance(value, dict) else {"value": value}
+    keys = ("value", "low", "high", "count")
+    return {"figure": name, **{k: interval.get(k) for k in keys},
+            "unit": unit, "bar": bar, "command": command}  # fmt: skip
+
+
+def critic(folder: Path) -> list[Cell]:
+    """Scores, faults and the share that parses."""
+    run = "hearken eval critic --faults FAULTS"
+    total = "The critic against the truth"
+    rows = [
+        figure(f"critic, {d.replace('_', ' ')}: PCC with the truth",
+               cell(folder, "Scores", d, "PCC"), bar, run)
+        for d, bar in (("noise", ">= 0.6"), ("overall", ">= 0.6"))
+    ]  # fmt: skip
+    wanted = [
+        ("mean PCC", "critic, mean PCC over the dimensions", ""),
+        ("share parsed", "critic, share of greedy answers that parse", "1"),
+        ("fault type macro recall", "critic, fault type, macro recall", "> commonest"),
+        ("fault type micro recall", "critic, fault type, micro recall", "> commonest"),
+        ("fault type macro f1", "critic, fault type, macro F1", ""),
+        ("faults with their own times: F1 at IoU 0.5", "critic, timed faults, F1 at IoU 0.5", ""),
+        ("ROUGE-L of the words", "critic, ROUGE-L of its words", ""),
+    ]
+    rows += [figure(name, cell(folder, total, row, "value"), bar, run) for row, name, bar in wanted]
+    tables = json.loads((folder / "table.json").read_text(encoding="utf-8"))
+    for row in tables[0]["rows"]:
+        if "recall of always" in row["measure"]:
+            rows.append(
+                figure(f"always the commonest type: {row['measure']}", row["value"], "", run)
+            )
+    return rows
+
+
+def enhancer(out: Path) -> list[Cell]:
+    """Gains over doing nothing, and what the lips are worth."""
+    rows = []
+    gain, other = "Gain over unprocessed, scene by scene", "Gain over video other, scene by scene"
+    for kind, words in (("noise", "noise"), ("speech", "competing talker")):
+        for faces in ("known", "unseen"):
+            folder = out / f"enhancer_{kind}_{faces}"
+            run = f"hearken eval enhancer --scenes {kind}_{faces}"
+            where = f"enhancer, {words}, {faces} face"
+            for metric, unit, bar in (
+                ("si_sdr_db", "dB", ">= +3"), ("pesq_wb", "", ""), ("estoi", "", "")
+            ):  # fmt: skip
+                value = cell(folder, gain, "video right", metric)
+                rows.append(figure(f"{where}: gain in {LABEL[metric]}", value, bar, run, unit))
+            worse = cell(folder, "All scenes", "video right", "share worse (si_sdr_db)")
+            rows += [
+                figure(f"{where}: right video over someone else's, SI-SDR",
+                       cell(folder, other, "video right", "si_sdr_db"), "> 0", run, "dB"),
+                figure(f"{where}: share of scenes made worse", worse, "", run),
+            ]  # fmt: skip
+    return rows
+
+
+LABEL = {"si_sdr_db": "SI-SDR", "pesq_wb": "PESQ-WB", "estoi": "ESTOI"}
+
+
+def speed(file: Path) -> list[Cell]:
+    """Seconds, real-time factors and memory."""
+    found = json.loads(file.read_text(encoding="utf-8"))
+    run = "python benchmarks/speed.py"
+    wanted = [
+        ("help_s", "`hearken --help`", "< 0.5", "s"),
+        ("missing_file_s", "`hearken listen missing.wav`", "< 0.5", "s"),
+        ("listen_5s_s", "`listen`, 5 s clip, one thread, after load", "< 1", "s"),
+        ("listen_batch16_x_real_time", "`listen`, batch of 16, one thread", "", "x real time"),
+        ("enhance_rtf", "`enhance`, real-time factor without face search", "<= 0.1", ""),
+        ("enhance_with_face_rtf", "`enhance`, real-time factor with decoding and face search",
+         "<= 0.4", ""),
+        ("listen_10min_gib", "`listen`, 10 minutes of sound, peak memory", "< 1.5", "GiB"),
+        ("enhance_10min_gib", "`enhance`, 10 minutes of sound, peak memory", "< 1.5", "GiB"),
+        ("enhance_10min_video_gib", "`enhance`, 10 minutes of video, peak memory", "< 1.5", "GiB"),
+    ]  # fmt: skip
+    return [figure(name, found[key], bar, run, unit) for key, name, bar, unit in wanted]
+
+
+def reason(run: Path) -> list[Cell]:
+    """What GRPO changed on held-out clips."""
+    summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    command = f"hearken train critic-reason --steps {summary['steps']}"
+    rows = []
+    for part in ("total", "words", "fault_type"):
+        v = summary["valid"][part]
+        change = {"value": v["change"], "low": v["low"], "high": v["high"],
+                  "count": summary["valid_clips"]}  # fmt: skip
+        name = f"critic_reason, held-out {part.replace('_', ' ')}: change of the reward"
+        rows.append(figure(name, change, "> 0" if part == "total" else "", command))
+    return rows
+
+
+def finetune(name: str, run: Path) -> list[Cell]:
+    """What PPO changed on held-out scenes, against the frozen base."""
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    last = [row for row in map(json.loads, lines) if "valid/words" in row][-1]
+    command = f"hearken train enhancer-finetune --reward {name} --steps {last['step']}"
+    rows = []
+    for key, words, unit in (("words", "rated words", ""), ("si_sdr_db", "SI-SDR", "dB")):
+        change = {"value": last[f"valid/{key}"], "low": last[f"valid/{key}_low"],
+                  "high": last[f"valid/{key}_high"], "count": int(last["valid/clips"])}  # fmt: skip
+        what = f"enhancer_finetune, reward `{name}`: held-out gain in {words} over the base"
+        rows.append(figure(what, change, "> 0" if name == "words" else "control", command, unit))
+    return rows
+
+
+def main() -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, help="what measure.sh wrote")
+    parser.add_argument("--reason", type=Path, help="run folder of critic-reason")
+    parser.add_argument("--finetune", nargs="*", default=[], metavar="REWARD=RUN")
+    args = parser.parse_args()
+    rows = critic(args.out / "critic") + enhancer(args.out)
+    rows += reason(args.reason) if args.reason else []
+    for pair in args.finetune:
+        name, _, run = pair.partition("=")
+        rows += finetune(name, Path(run))
+    rows += speed(args.out / "speed.json")
+    facts, _ = provenance()
+    date = time.strftime("%Y-%m-%d")
+    slug = re.sub(r"[^a-z0-9]+", "-", str(facts["hardware"]).lower()).strip("-")
+    page = {"date": date, "hardware": facts["hardware"], "commit": facts["commit"],
+            "versions": facts["versions"], "rows": rows}  # fmt: skip
+    RESULTS.mkdir(exist_ok=True)
+    target = RESULTS / f"{date}-{slug}.json"
+    target.write_text(json.dumps(page, indent=1) + "\n", encoding="utf-8")
+    print(target)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# The critic and the rater in the package: corpus, calibration, reasoning, their figures on held-out clips.
+#
+#     runs/critic.sh DATA_DIR [OUT]
+#
+# DATA_DIR holds manifest.csv (docs/data.md). About two hours on two CPU cores. Interrupted, it goes on where it was.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+data=${1:?usage: runs/critic.sh DATA_DIR [OUT]}
+out=${2:-out/critic}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} PATH="$PWD/.venv/bin:$PATH"
+again() { [ -e "$1/config.yaml" ] && echo --resume || true; }
+
+# 1. Faults with exact truth. Talkers, noises and rooms of the two splits are apart.
+hearken data faults --data "$data" -o "$out/train" --count 7000 --workers 2
+hearken data faults --data "$data" -o "$out/valid" --count 700 --split valid --workers 2
+
+# 2. Calibration: scores as distributions, faults and words, the encoder unfrozen.
+CALIBRATE
+
+# 3. Reasoning: GRPO on the critic's own sampled words, one bounded reward for each dimension and fault aspect.
+REASON
+
+# 4. Figures on held-out clips, and the controls: shuffled answers, silence instead of the clip.
+hearken eval critic --faults "$out/valid" --critic "$out/reason/model" --out "$out/eval" $(again "$out/eval")
+
+# 5. The rater: words -> 1-5.
+[ -e "$out/rating/fit.json" ] || hearken train rating-fit --out "$out/rating"
