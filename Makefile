@@ -14,7 +14,7 @@ help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
 
 demo: $(READY)   ## enhance a noisy talking face, listen before and after, write out/demo/report.html
-	$(BIN)/hearken demo -o out/demo --overwrite
+	$(BIN)/hearken demo -o out/demo
 
 test: $(READY)   ## every test that needs no data: CPU, no network
 	$(BIN)/pytest -n 2 -m "not data and not gpu"

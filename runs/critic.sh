@@ -16,10 +16,12 @@ hearken data faults --data "$data" -o "$out/train" --count 7000 --workers 2
 hearken data faults --data "$data" -o "$out/valid" --count 700 --split valid --workers 2
 
 # 2. Calibration: scores as distributions, faults and words, the encoder unfrozen.
-CALIBRATE
+hearken train critic-calibrate --data "$out/train" --valid "$out/valid" --out "$out/calibrate" --bf16 --hear-first 2250 \
+  $(again "$out/calibrate")
 
 # 3. Reasoning: GRPO on the critic's own sampled words, one bounded reward for each dimension and fault aspect.
-REASON
+hearken train critic-reason --config conf/critic_reason/tiny.yaml --model "$out/calibrate/critic" --data "$out/train" \
+  --valid "$out/valid" --valid-clips 300 --out "$out/reason" $(again "$out/reason")
 
 # 4. Figures on held-out clips, and the controls: shuffled answers, silence instead of the clip.
 hearken eval critic --faults "$out/valid" --critic "$out/reason/model" --out "$out/eval" $(again "$out/eval")

@@ -11,8 +11,11 @@ out=${2:-out/enhancer}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} PATH="$PWD/.venv/bin:$PATH"
 again() { [ -e "$1/config.yaml" ] && echo --resume || true; }
 
-# 1. Pretraining: scenes are mixed as they are needed. Weights: OUT/pretrain/best
-hearken train enhancer-pretrain --data "$data" --out "$out/pretrain" --cache "$out/cache" $(again "$out/pretrain")
+# 1. Pretraining: scenes are mixed as they are needed; a hundred drawn talkers join the filmed ones.
+#    Weights: OUT/pretrain/best
+hearken data puppets -o "$out/puppets" --count 100 --seed 1
+hearken train enhancer-pretrain --data "$data" --films "$out/puppets" --out "$out/pretrain" --cache "$out/cache" \
+  $(again "$out/pretrain")
 
 # 2. Held-out scenes: talkers, noises and rooms that no training saw.
 for kind in noise speech; do

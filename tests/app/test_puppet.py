@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hearken import media
-from hearken.app.puppet import PuppetClip, make_clip
+from hearken.app.puppet import PuppetClip, make_clip, make_talkers
 from hearken.app.puppet._mouth import mouths
 from hearken.app.puppet._voice import Phoneme, speak
 from hearken.errors import UsageError
@@ -97,3 +97,15 @@ def test_nothing_to_say_and_unknown_words_are_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="babble or street"):
         make_clip(tmp_path / "a.mp4", noise="rain")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_drawn_talkers_are_clean_and_kept(tmp_path: Path) -> None:
+    make_talkers(tmp_path, 1, seed=3)
+    (made,) = tmp_path.iterdir()
+    assert made.name == "puppet-000.mp4"
+    x = media.load_audio(made)
+    assert np.abs(x[: 16_000 // 5]).max() < 1e-3  # nothing before the voice sets in
+    assert np.abs(x).max() > 0.1
+    before = made.stat().st_mtime_ns
+    make_talkers(tmp_path, 1, seed=3)
+    assert made.stat().st_mtime_ns == before

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hearken.data.manifest import Entry, read, split, unit_hash
+from hearken.data.manifest import Entry, films, read, split, unit_hash
 from hearken.errors import ManifestError
 
 HEAD = "path,kind,speaker_or_class,source,seconds\n"
@@ -120,3 +120,14 @@ def test_the_real_folder(data_dir: Path) -> None:
     assert all(e.path.is_file() for e in entries)
     parts = split(entries)
     assert {e.kind for e in parts.train} == {e.kind for e in parts.valid}
+
+
+def test_films_are_the_videos_of_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"no \.mp4"):
+        films(tmp_path)
+    for name in ("ann-002.mp4", "ann-001.mp4", "bob.mp4", "notes.txt"):
+        (tmp_path / name).touch()
+    found = films(tmp_path)
+    assert [e.path.name for e in found] == ["ann-001.mp4", "ann-002.mp4", "bob.mp4"]
+    assert [e.group for e in found] == ["ann", "ann", "bob"]
+    assert {e.kind for e in found} == {"av"}

@@ -101,7 +101,8 @@ def test_a_run_leaves_a_critic_a_log_and_a_card(config: Config) -> None:
     assert not any("probe" in name for name, _ in critic.model.named_parameters())
     assert len(critic.listen([np.zeros(16_000, np.float32)])) == 1
     card = (config.out / "critic" / "README.md").read_text()
-    assert "hearken train critic-calibrate --steps 6" in card
+    assert "hearken train critic-calibrate" in card
+    assert "--steps 6" in card
     assert "valid/score_pcc" in card
 
 

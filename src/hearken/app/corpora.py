@@ -21,6 +21,12 @@ def run(args: Namespace) -> int:
     """Build or check; exit code 0, or 1 where `check` found an error."""
     if args.kind == "check":
         return _check(args.folder)
+    if args.kind == "puppets":
+        from hearken.app import puppet
+
+        puppet.make_talkers(args.output_dir, args.count, seed=args.seed)
+        print(args.output_dir)
+        return 0
     data = _data_dir(args.data)
     if args.count < 1:
         raise UsageError(f"--count {args.count}: must be 1 or more")

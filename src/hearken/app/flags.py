@@ -188,6 +188,12 @@ def _data(commands: Any) -> None:
             p.add_argument("--workers", type=int, default=1, metavar="N", help="default: 1")
         else:
             _scene_flags(p)
+    talkers = _command(kinds, "puppets", "draw clean talking faces with synthetic voices")
+    talkers.set_defaults(command="data")
+    talkers.add_argument("-o", "--output-dir", type=Path, required=True, metavar="OUT",
+                         help="folder for puppet-000.mp4 ...")  # fmt: skip
+    talkers.add_argument("--count", type=int, default=100, metavar="N", help="default: 100")
+    talkers.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     check = _command(kinds, "check", "validate a folder of scenes in the AVSEC layout")
     check.set_defaults(command="data")
     check.add_argument("folder", type=Path, metavar="DIR", help="the folder to check")

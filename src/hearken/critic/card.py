@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
 
 from hearken.nouns import DIMENSIONS
 
-__all__ = ["card"]
+__all__ = ["card", "flags"]
+
+_MEANT_HERE_ONLY = ("out", "data", "valid", "init", "resume", "data_note")
 
 
 def card(facts: Mapping[str, object], numbers: Mapping[str, float | None]) -> str:
@@ -40,3 +44,23 @@ def card(facts: Mapping[str, object], numbers: Mapping[str, float | None]) -> st
         *(f"| {key} | {value:.3f} |" for key, value in numbers.items() if value is not None),
     ]
     return "\n".join(lines) + "\n"
+
+
+def flags(config: Any) -> str:
+    """The command line's flags that make this configuration out of the defaults.
+
+    Folders are left out: they mean nothing elsewhere. `--steps` is always there.
+    """
+    changed = {f.name: getattr(config, f.name) for f in fields(config)}
+    for f in fields(config):
+        if f.name in _MEANT_HERE_ONLY or (changed[f.name] == f.default and f.name != "steps"):
+            del changed[f.name]
+    return " ".join(_flag(name.replace("_", "-"), value) for name, value in changed.items())
+
+
+def _flag(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    if isinstance(value, tuple):
+        return " ".join([f"--{name}", *map(str, value)])
+    return f"--{name} {value}"

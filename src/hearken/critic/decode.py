@@ -1,10 +1,12 @@
-"""One rule of the grammar that a token at a time cannot see: a fault ends after it starts.
+"""Two rules of the grammar that greedy decoding keeps for the model.
 
-Everything else that the grammar asks of a text, a model learns at once. To write an end that is
-later than a start it must compare two numbers, and at a resolution of 0.1 s a short fault is
-easily written "0.9-0.9 s". In greedy decoding the digits that would make a time run backwards
-are therefore left out, and the likeliest of the others is taken. Sampled text is left alone: there,
-what is written is the policy.
+A fault ends after it starts: to write that, a model must compare two numbers, and at a resolution
+of 0.1 s a short fault is easily written "0.9-0.9 s". The digits that would make a time run
+backwards are left out, and the likeliest of the others is taken. And the words are the last line:
+once they have begun, no new line does.
+
+The other rules a model must keep by itself, and text that breaks them is an error. Sampled text
+is left alone altogether: there, what is written is the policy.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor
 
-__all__ = ["ForwardTimes", "forbidden_digits"]
+__all__ = ["GreedyRules", "forbidden_digits", "newline_tokens"]
 
 _TAIL = 12  # tokens that hold a start and the beginning of an end, in any tokenizer
 _BEFORE_END = re.compile(r"(?<![0-9.])([0-9]+)\.([0-9])-$")
@@ -44,25 +46,43 @@ def forbidden_digits(text: str, longest_s: float) -> tuple[int, ...]:
     return ()
 
 
-class ForwardTimes(LogitsProcessor):
-    """Sets the logits of `forbidden_digits` to minus infinity, row by row.
+def newline_tokens(tokenizer: Any) -> list[int]:
+    """The ids of all tokens that hold a line feed ("Ċ" is how byte-level BPE spells it)."""
+    return [i for piece, i in tokenizer.get_vocab().items() if "\n" in piece or "Ċ" in piece]
+
+
+class GreedyRules(LogitsProcessor):
+    """Sets the logits of what the two rules forbid to minus infinity, row by row.
 
     Args:
         tokenizer: one with single tokens for digits.
         forms: for each form of digits ("4", " 4", ...) the ids of 0..9.
+        newlines: see `newline_tokens`.
         longest_s: the critic's window.
     """
 
-    def __init__(self, tokenizer: Any, forms: Sequence[Sequence[int]], longest_s: float) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        forms: Sequence[Sequence[int]],
+        newlines: Sequence[int],
+        longest_s: float,
+    ) -> None:
         self._tokenizer = tokenizer
         self._forms = forms
+        self._newlines = list(newlines)
         self._longest_s = longest_s
         self._pieces: dict[int, str] = {}
+        self._in_words: set[int] = set()
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """Called by `generate` before each token is chosen."""
         for row, ids in enumerate(input_ids[:, -_TAIL:].tolist()):
             text = "".join(self._piece(i) for i in ids)
+            if "\nwords: " in text:
+                self._in_words.add(row)
+            if row in self._in_words:
+                scores[row, self._newlines] = -torch.inf
             digits = forbidden_digits(text, self._longest_s)
             if digits and len(digits) < 10:
                 scores[row, [form[d] for form in self._forms for d in digits]] = -torch.inf

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import LogitsProcessorList
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from hearken.critic.answer import (
     Recorder,
@@ -19,7 +19,7 @@ from hearken.critic.answer import (
     read,
     read_scores,
 )
-from hearken.critic.decode import ForwardTimes
+from hearken.critic.decode import GreedyRules, newline_tokens
 from hearken.critic.loader import Loaded, load_critic
 from hearken.critic.timeline import Heard, merge, windows
 from hearken.errors import GrammarError, HearkenError, UsageError
@@ -54,6 +54,7 @@ class Critic:
         self.revision = loaded.revision
         self._families = digit_families(self.tokenizer)
         self._forms = digit_forms(self.tokenizer)
+        self._newlines = newline_tokens(self.tokenizer)
         self._question = self._ask()
 
     @classmethod
@@ -175,7 +176,8 @@ class Critic:
     ) -> list[Written]:
         """Lets the model write an answer to each row of `inputs(...)`."""
         recorder = Recorder(self._families)
-        processors = [recorder, ForwardTimes(self.tokenizer, self._forms, self.window_s)]
+        rules = GreedyRules(self.tokenizer, self._forms, self._newlines, self.window_s)
+        processors: list[LogitsProcessor] = [recorder, rules]
         options: dict[str, Any] = {"do_sample": sample}
         if sample:
             # top_k and top_p off: what is sampled is the policy itself, as its log-probs say.
@@ -204,7 +206,7 @@ class Critic:
         return Written(text, tuple(kept), length < len(ids), token_probs, digit_probs)
 
     def _end_tokens(self) -> set[int]:
-        asked = self.model.generation_config.eos_token_id  # type: ignore[union-attr]
+        asked = self.model.generation_config.eos_token_id
         listed = asked if isinstance(asked, list) else [asked]
         return {i for i in [*listed, self.tokenizer.eos_token_id] if i is not None}
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hearken.errors import ManifestError
 
-__all__ = ["KINDS", "Entry", "Split", "read", "split", "unit_hash"]
+__all__ = ["KINDS", "Entry", "Split", "films", "read", "split", "unit_hash"]
 
 KINDS = ("speech", "noise", "rir", "av")
 
@@ -78,6 +78,23 @@ def read(path: Path) -> list[Entry]:
             return [_entry(row, root, f"{path}, line {n}") for n, row in enumerate(rows, 2)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ManifestError(f"{path}: not a readable manifest ({error})") from error
+
+
+def films(folder: Path) -> tuple[Entry, ...]:
+    """The videos of a folder without a manifest, each of one clean talker, in order of name.
+
+    A talker's name is the file name up to its last hyphen. Their length is not looked at.
+
+    Raises:
+        ManifestError: no .mp4 in it.
+    """
+    found = sorted(folder.glob("*.mp4"))
+    if not found:
+        raise ManifestError(f"{folder}: no .mp4 in it")
+    return tuple(
+        Entry(path.resolve(), "av", path.stem.rpartition("-")[0] or path.stem, folder.name, 0.0)
+        for path in found
+    )
 
 
 def _entry(row: dict[str, str | None], root: Path, where: str) -> Entry:

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from hearken.critic import render
 from hearken.critic.answer import read
-from hearken.critic.card import card
+from hearken.critic.card import card, flags
 from hearken.critic.exam import agreement
 from hearken.critic.lesson import Lessons, Pupil
 from hearken.critic.loader import load_critic
@@ -352,8 +352,7 @@ def _export(
     facts, _ = provenance(config.seed)
     told = {
         "parameters": sum(p.numel() for p in critic.model.parameters()),
-        "trained with": f"`hearken train critic-calibrate --steps {config.steps} "
-        f"--batch {config.batch} --lr {config.lr:g}`, step {step}, seed {config.seed}",
+        "trained with": f"`hearken train critic-calibrate {flags(config)}`, step {step}",
         "commit": facts["commit"],
         "hardware": hardware(),
         "hours": f"{sum(r.get('time/step_s') or 0.0 for r in run.history()) / 3600:.2f}",

@@ -57,6 +57,8 @@ class Config:
     """Run folder; best/ in it holds the weights."""
     data: Path = Path("")
     """Folder of recordings with manifest.csv."""
+    films: Path = Path("")
+    """Folder of more videos of one clean talker each, for training only; optional."""
     cache: Path = Path("")
     """Folder for mouth crops and shifted voices, made once; default OUT/cache."""
     steps: int = 4700
@@ -135,7 +137,7 @@ class Objective(nn.Module):
     def forward(
         self, mix: Tensor, clean: Tensor, crops: Tensor, drawn: Tensor, told: Tensor, seen: Tensor
     ) -> dict[str, Tensor]:
-        """Fields of a `Batch` -> {"loss", "si_snr_db", "magnitude", "lips", "level"}."""
+        """Fields of a `Batch` -> {"total", "si_snr_db", "magnitude", "lips", "level"}."""
         net, lips = self.net, mix.new_zeros(())
         if len(crops):
             read = net.look(crops).envelope
@@ -153,7 +155,7 @@ class Objective(nn.Module):
         magnitude = (got - wanted).square().mean()
         loss = -ratio_db / 10 + self.magnitude_weight * magnitude + self.lips_weight * lips
         parts = {"si_snr_db": ratio_db, "magnitude": magnitude, "lips": lips, "level": level_error}
-        return {"loss": loss + self.level_weight * level_error, **parts}
+        return {"total": loss + self.level_weight * level_error, **parts}
 
 
 def _wobbled(told_BVD: Tensor) -> Tensor:
@@ -211,7 +213,8 @@ def main(config: Config) -> dict[str, float]:
             row = _step(task.train(), next(batches), where, optimizer, config.clip)
             state["skipped"] += row.pop("skipped")
             state["step"] = step + 1
-            run.log(step, {**row, "lr": _rate(config, step), "step_s": time.monotonic() - begun})
+            row |= {"optimizer/lr": _rate(config, step), "time/step_s": time.monotonic() - begun}
+            run.log(step, row)
             done = step + 1 == config.steps
             if rank == 0 and ((step + 1) % config.valid_every == 0 or done):
                 last = _validated(net, scenes)
@@ -229,12 +232,12 @@ def _step(
     fields = (batch.mix, batch.clean, batch.crops, batch.drawn, batch.told, batch.seen)
     parts = task(*(torch.from_numpy(x).to(where) for x in fields))
     optimizer.zero_grad(set_to_none=True)
-    parts["loss"].backward()
+    parts["total"].backward()
     norm = float(torch.nn.utils.clip_grad_norm_(task.parameters(), clip))
     if math.isfinite(norm):
         optimizer.step()
-    row = {k: float(v.detach()) for k, v in parts.items()}
-    return {**row, "gradient": norm, "skipped": 0 if math.isfinite(norm) else 1}
+    row = {f"loss/{k}": float(v.detach()) for k, v in parts.items()}
+    return {**row, "optimizer/grad_norm": norm, "skipped": 0 if math.isfinite(norm) else 1}
 
 
 def _validated(net: MaskNet, scenes: Iterable[FixedScene]) -> dict[str, float]:
@@ -304,6 +307,7 @@ def _processes(config: Config) -> tuple[Any, int, int]:
 def _data(config: Config) -> tuple[Mixer, list[FixedScene]]:
     """Training scenes without end, and the held-out ones."""
     parts = manifest.split(manifest.read(config.data))
+    films = manifest.films(config.films) if config.films != Path("") else ()
     cache = config.cache if config.cache != Path("") else config.out / "cache"
     train, valid = (
         stock.build(
@@ -314,7 +318,10 @@ def _data(config: Config) -> tuple[Mixer, list[FixedScene]]:
             shifted=shifted,
             label=label,
         )
-        for side, shifted, label in ((parts.train, True, "train"), (parts.valid, False, "valid"))
+        for side, shifted, label in (
+            ((*parts.train, *films), True, "train"),
+            (parts.valid, False, "valid"),
+        )
     )
     mixer = Mixer(
         train,

@@ -16,7 +16,7 @@ from hearken.errors import UsageError
 from hearken.media import write_video
 from hearken.nouns import SAMPLE_RATE, SAMPLES_PER_FRAME, Audio
 
-__all__ = ["TEXT", "PuppetClip", "make_clip"]
+__all__ = ["TEXT", "PuppetClip", "make_clip", "make_talkers"]
 
 TEXT = "The early train leaves the harbour at seven, so bring a map and a warm coat."
 """What the puppet says unless told otherwise."""
@@ -55,6 +55,7 @@ def make_clip(
     out: Path,
     *,
     text: str = TEXT,
+    voice: str = _VOICE,
     noise: str = "babble",
     snr_db: float = 0.0,
     seed: int = 0,
@@ -65,7 +66,8 @@ def make_clip(
     Args:
         out: the .mp4 to write.
         text: what the face says, in English.
-        noise: "babble" (a second talker, more of them behind, a hiss) or "street" (a second
+        voice: an espeak voice, e.g. "en-us+m3".
+        noise: "none", "babble" (a second talker, more of them behind, a hiss) or "street" (a second
             talker, traffic that comes and goes).
         snr_db: of the voice to all else, over the whole clip.
         seed: of the interferer, the noise and the head's movement.
@@ -80,23 +82,51 @@ def make_clip(
     from hearken.app.puppet._voice import speak
     from hearken.data.mixing import mix_at_snr
 
-    if noise not in ("babble", "street"):
-        raise UsageError(f"noise {noise!r} is not known: give babble or street")
+    if noise not in ("none", "babble", "street"):
+        raise UsageError(f"noise {noise!r} is not known: give none, babble or street")
     rng = np.random.default_rng(seed)
-    speech = speak(text, voice=_VOICE)
+    speech = speak(text, voice=voice)
     seconds = _LEAD_S + len(speech.samples) / SAMPLE_RATE + _TAIL_S
     frames = int(np.ceil(seconds * SAMPLE_RATE / SAMPLES_PER_FRAME))
     clean = np.zeros(frames * SAMPLES_PER_FRAME, np.float32)
     start = round(_LEAD_S * SAMPLE_RATE)
     clean[start : start + len(speech.samples)] = speech.samples
     clean *= 0.07 / float(np.sqrt(np.mean(clean**2)))
-    mix, interferer = mix_at_snr(clean, _interferer(noise, len(clean), rng), snr_db)
+    mix, interferer = clean, np.zeros_like(clean)
+    if noise != "none":
+        mix, interferer = mix_at_snr(clean, _interferer(noise, len(clean), rng), snr_db)
     gain = min(1.0, _PEAK / float(np.abs(mix).max()))
     clean, interferer = gain * clean, gain * interferer
     mix = clean + interferer
     face = draw(mouths(speech.phonemes, frames, _LEAD_S), rng)
     write_video(out, face, mix, sound_codec=sound_codec)
     return PuppetClip(Path(out), clean, interferer, mix, text)
+
+
+def make_talkers(out: Path, count: int, *, seed: int = 0) -> None:
+    """Clean drawn talkers, OUT/puppet-000.mp4 ..., for `enhancer-pretrain --films OUT`.
+
+    Sentences are drawn from word lists that share no sentence with `TEXT`. Clips that are there
+    already are kept.
+    """
+    from hearken.run.track import track
+
+    for index in track(range(count), label="drawing talkers"):
+        path = out / f"puppet-{index:03d}.mp4"
+        rng = np.random.default_rng([seed, index])
+        text = " ".join(str(rng.choice(words)) for words in (*_SENTENCE, *_SENTENCE[1:]))
+        voice = str(rng.choice((_VOICE, *_OTHERS, "en-us+m1", "en-us+m7", "en-gb-x-rp+m2")))
+        if not path.exists():
+            make_clip(path, text=text, voice=voice, noise="none", seed=index, sound_codec="flac")
+
+
+_SENTENCE = (
+    ("My brother", "The doctor", "An old friend", "Nobody", "Her sister", "The baker", "One boy"),
+    ("sees", "wanted", "likes", "has sold", "will bring", "remembers", "paints", "opened"),
+    ("two", "seven", "the blue", "a heavy", "this cheap", "some fresh", "another small"),
+    ("boxes", "bread", "letter", "bicycles", "window", "apples", "chair", "phone", "garden"),
+    ("in the kitchen,", "near the church,", "on Monday,", "with a smile,", "for my uncle,"),
+)
 
 
 def _interferer(noise: str, samples: int, rng: np.random.Generator) -> Audio:
