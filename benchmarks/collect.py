@@ -1,6 +1,6 @@
 """Fold what `benchmarks/measure.sh` wrote into one dated result page.
 
-    python benchmarks/collect.py OUT [--reason RUN] [--finetune words=RUN ...]
+    python benchmarks/collect.py OUT [--reason FILE] [--finetune words=RUN ...]
 
 Writes benchmarks/results/<date>-<hardware>.json: a list of {figure, value, low, high, bar,
 count, command}. No number is typed by hand.
@@ -115,16 +115,13 @@ def speed(file: Path) -> list[Cell]:
 
 def reason(run: Path) -> list[Cell]:
     """What GRPO changed on held-out clips."""
-    summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
-    command = f"hearken train critic-reason --steps {summary['steps']}"
-    rows = []
-    for part in ("total", "words", "fault_type"):
-        v = summary["valid"][part]
-        change = {"value": v["change"], "low": v["low"], "high": v["high"],
-                  "count": summary["valid_clips"]}  # fmt: skip
-        name = f"critic_reason, held-out {part.replace('_', ' ')}: change of the reward"
-        rows.append(figure(name, change, "> 0" if part == "total" else "", command))
-    return rows
+    found = json.loads(run.read_text(encoding="utf-8"))
+    command = "python benchmarks/reason_heldout.py BEFORE AFTER CORPUS"
+    return [
+        figure(f"critic_reason, held-out clips, {how} answers: change of the mean reward",
+               found[how], bar, command)
+        for how, bar in (("sampled", "> 0"), ("greedy", ""))
+    ]  # fmt: skip
 
 
 def finetune(name: str, run: Path) -> list[Cell]:
@@ -145,7 +142,7 @@ def main() -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="what measure.sh wrote")
-    parser.add_argument("--reason", type=Path, help="run folder of critic-reason")
+    parser.add_argument("--reason", type=Path, help="what reason_heldout.py wrote")
     parser.add_argument("--finetune", nargs="*", default=[], metavar="REWARD=RUN")
     args = parser.parse_args()
     rows = critic(args.out / "critic") + enhancer(args.out)

@@ -127,7 +127,7 @@ def _loop_video(source: Path, out: Path, seconds: float) -> None:
 
     with av.open(str(source)) as first, av.open(str(out), "w") as target:
         streams = {s.index: target.add_stream_from_template(s) for s in first.streams}
-        length = float(first.duration or 0) / av.time_base
+        length = float(first.duration or 0) / av.time_base + 0.2  # clear of the last packets
         for turn in range(int(seconds / length) + 1):
             with av.open(str(source)) as again:
                 for packet in again.demux():

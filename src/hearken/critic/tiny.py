@@ -177,7 +177,7 @@ def _architecture(config: TinyConfig, tokenizer: PreTrainedTokenizerFast) -> Aud
             "eos_token_id": eos,
             "pad_token_id": pad,
         },
-        audio_token_id=tokenizer.convert_tokens_to_ids(SOUND),
+        audio_token_id=tokenizer.get_vocab()[SOUND],
     )
     made.architectures = ["AudioFlamingo3ForConditionalGeneration"]
     return made

@@ -59,6 +59,8 @@ class Config:
     """Folder of recordings with manifest.csv."""
     films: Path = Path("")
     """Folder of more videos of one clean talker each, for training only; optional."""
+    films_repeat: int = 3
+    """How often each of these counts among the filmed clips."""
     cache: Path = Path("")
     """Folder for mouth crops and shifted voices, made once; default OUT/cache."""
     steps: int = 4700
@@ -307,7 +309,7 @@ def _processes(config: Config) -> tuple[Any, int, int]:
 def _data(config: Config) -> tuple[Mixer, list[FixedScene]]:
     """Training scenes without end, and the held-out ones."""
     parts = manifest.split(manifest.read(config.data))
-    films = manifest.films(config.films) if config.films != Path("") else ()
+    films = manifest.films(config.films) * config.films_repeat if config.films != Path("") else ()
     cache = config.cache if config.cache != Path("") else config.out / "cache"
     train, valid = (
         stock.build(
@@ -373,6 +375,11 @@ def _stream(mixer: Mixer, steps: Iterable[int], config: Config) -> Iterator[Batc
         batch_size=None,
         sampler=list(steps),
         num_workers=config.workers,
-        collate_fn=lambda batch: batch,
+        collate_fn=_as_it_is,
     )
     return iter(loader)
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    """A named function, so that workers can be started where processes are not forked."""
+    return batch
