@@ -110,7 +110,7 @@ def speed(file: Path) -> list[Cell]:
         ("enhance_10min_gib", "`enhance`, 10 minutes of sound, peak memory", "< 1.5", "GiB"),
         ("enhance_10min_video_gib", "`enhance`, 10 minutes of video, peak memory", "< 1.5", "GiB"),
     ]  # fmt: skip
-    return [figure(name, found[key], bar, run, unit) for key, name, bar, unit in wanted]
+    return [figure(name, found[k], bar, run, unit) for k, name, bar, unit in wanted if k in found]
 
 
 def reason(run: Path) -> list[Cell]:
