@@ -212,6 +212,8 @@ def sound_start_s(handle: Handle) -> float | None:
 
 def _from_av(container: InputContainer, handle: Handle, limits: Limits) -> Sound:
     stream = first_sound(container, handle.name)
+    if stream.codec_context is None:
+        raise MediaError(f"{handle.name}: its sound is damaged: no codec is named")
     limits.check("max_channels", stream.codec_context.channels, handle.name)
     frames = decoded(container, stream, handle.name)
     first = next(frames, None)  # only a decoded frame knows the true rate (HE-AAC doubles it)

@@ -133,7 +133,7 @@ def _last_ogg_page(handle: Handle) -> int | None:
 def _mp3(file: BinaryIO, head: bytes) -> int | None:
     """End of the sound by the Xing or Info header, where there is one."""
     at = 0
-    if head[:3] == b"ID3":
+    if head[:3] == b"ID3" and len(head) >= 10:
         at = 10 + sum((head[6 + i] & 0x7F) << (21 - 7 * i) for i in range(4))
     file.seek(at)
     frame = file.read(256)
