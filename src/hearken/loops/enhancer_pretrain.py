@@ -380,6 +380,6 @@ def _stream(mixer: Mixer, steps: Iterable[int], config: Config) -> Iterator[Batc
     return iter(loader)
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     """A named function, so that workers can be started where processes are not forked."""
     return batch
