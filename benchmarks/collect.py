@@ -12,9 +12,13 @@ import argparse
 import json
 import re
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from hearken.loops.enhancer_finetune import Config
 from hearken.run.track import provenance
 
 RESULTS = Path(__file__).parent / "results"
@@ -128,7 +132,11 @@ def finetune(name: str, run: Path) -> list[Cell]:
     """What PPO changed on held-out scenes, against the frozen base."""
     lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     last = [row for row in map(json.loads, lines) if "valid/words" in row][-1]
-    command = f"hearken train enhancer-finetune --reward {name} --steps {last['step']}"
+    asked = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    default = asdict(Config())
+    told = ("steps", "rollouts", "sigma", "lr")
+    flags = [f"--{k} {asked[k]:g}" for k in told if asked[k] != default[k]]
+    command = " ".join(["hearken train enhancer-finetune --reward", name, *flags])
     rows = []
     for key, words, unit in (("words", "rated words", ""), ("si_sdr_db", "SI-SDR", "dB")):
         change = {"value": last[f"valid/{key}"], "low": last[f"valid/{key}_low"],

@@ -28,16 +28,13 @@ def hearken(*args: str, **options: object) -> subprocess.CompletedProcess[str]:
     [(["--help"], 0), (["--version"], 0), (["listen", "missing.wav"], 3), (["listen"], 2)],
 )
 def test_answers_in_half_a_second(args: list[str], code: int) -> None:
-    walls, busy = [], []
-    for _ in range(3):
-        start, before = time.perf_counter(), os.times()
+    walls = []
+    for _ in range(5):
+        start = time.perf_counter()
         done = hearken(*args)
-        after = os.times()
         walls.append(time.perf_counter() - start)
-        busy.append(after[2] + after[3] - before[2] - before[3])
         assert done.returncode == code
-    # On a machine that is full, wall time is the others' work: then its own must be small.
-    assert min(walls) < 0.5 or min(busy) < 0.25, f"wall {walls}, cpu {busy}"
+    assert min(walls) < 0.5, f"wall {walls}"
 
 
 @pytest.mark.parametrize(
