@@ -74,7 +74,7 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(corpora: Path, tmp_path: Path) -> Config:
     return Config.smoke(
         out=tmp_path / "run",
-        data=corpora / "train",
+        data=(corpora / "train",),
         valid=corpora / "valid",
         init=corpora / "init",
         threads=1,

@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hearken.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from hearken.data.repaired import Filter
     from hearken.data.scores import Intrusive
+    from hearken.enhancer import Enhancer
     from hearken.nouns import Audio
 
-__all__ = ["measure", "run"]
+__all__ = ["Enhancing", "measure", "run"]
 
 
 def run(args: Namespace) -> int:
@@ -58,6 +64,13 @@ def _faults(args: Namespace, data: Path) -> None:
     low, high = args.seconds
     if not 0 < low <= high:
         raise UsageError(f"--seconds {low:g} {high:g}: must be positive, the smaller one first")
+    if not 0 <= args.repairs <= 1:
+        raise UsageError(f"--repairs {args.repairs:g}: a share between 0 and 1")
+    for folder in args.enhancers:
+        if folder != "small" and not (Path(folder) / "config.json").is_file():
+            raise UsageError(
+                f"--enhancers {folder}: no config.json in it; want an enhancer's folder"
+            )
     corpus.build(
         data,
         args.output_dir,
@@ -66,6 +79,8 @@ def _faults(args: Namespace, data: Path) -> None:
         split=args.split,
         measure=measure,
         seconds=(low, high),
+        repairs=args.repairs,
+        machines=[Enhancing(folder) for folder in args.enhancers],
         workers=args.workers,
     )
 
@@ -93,6 +108,36 @@ def _data_dir(given: Path | None) -> Path:
     if not (found / "manifest.csv").is_file():
         raise UsageError(f"{found}: no manifest.csv in it; docs/data.md tells its layout")
     return found
+
+
+@dataclass(frozen=True)
+class Enhancing:
+    """An enhancer without its video, as a machine that repairs; "small" is the shipped one."""
+
+    folder: str
+
+    def __call__(self, mixture: Audio, rng: np.random.Generator) -> Filter:
+        """The mask that the network chooses for a mixture [T]."""
+        import torch
+
+        net = _enhancer(self.folder).net
+        with torch.inference_mode():
+            mask = net.mask(net.spectrum(torch.from_numpy(mixture)[None]))
+
+        def through(x: Audio) -> Audio:
+            with torch.inference_mode():
+                spectrum = net.spectrum(torch.from_numpy(x)[None])
+                sound: Audio = net.synthesise(mask, spectrum, len(x))[0].numpy()
+            return sound
+
+        return through
+
+
+@cache
+def _enhancer(folder: str) -> Enhancer:
+    from hearken.enhancer import Enhancer
+
+    return Enhancer.from_pretrained(None if folder == "small" else folder)
 
 
 def measure(reference: Audio, degraded: Audio) -> Intrusive:

@@ -186,6 +186,11 @@ def _data(commands: Any) -> None:
             p.add_argument("--seconds", type=float, nargs=2, default=(2.0, 6.0),
                            metavar=("MIN", "MAX"), help="clip length (default: 2 6)")  # fmt: skip
             p.add_argument("--workers", type=int, default=1, metavar="N", help="default: 1")
+            p.add_argument("--repairs", type=float, default=0.15, metavar="SHARE",
+                           help="of clips that a machine has repaired (default: 0.15)")  # fmt: skip
+            p.add_argument("--enhancers", nargs="*", default=("small",), metavar="DIR",
+                           help="machines beside the classic ones; small is the shipped one "
+                           "(default: small)")  # fmt: skip
         else:
             _scene_flags(p)
     talkers = _command(kinds, "puppets", "draw clean talking faces with synthetic voices")

@@ -39,11 +39,13 @@ class Answer:
     Attributes:
         tokens: of `render(description)` and the end token.
         places: index in `tokens` of the seven score digits.
+        words_at: index in `tokens` of the first one that holds the line of words.
         probs: [7, 5] the truth's distribution over the digits.
     """
 
     tokens: tuple[int, ...]
     places: tuple[int, ...]
+    words_at: int
     probs: NDArray[np.float32]
 
 
@@ -134,8 +136,9 @@ def encode(tokenizer: Any, description: Description) -> Answer:
     places = _token_at(tokenizer, ids, _digit_offsets(text))
     if len(places) != len(DIMENSIONS) or any(ids[k] not in known for k in places):
         raise CheckpointError("the tokenizer does not write each score digit as one token")
+    (words_at,) = _token_at(tokenizer, ids, [text.index("\nwords: ") + 1])
     probs = np.array([description.scores[d].probs for d in DIMENSIONS], dtype=np.float32)
-    return Answer((*ids, tokenizer.eos_token_id), tuple(places), probs)
+    return Answer((*ids, tokenizer.eos_token_id), tuple(places), words_at, probs)
 
 
 def read(tokenizer: Any, written: Written) -> Description:

@@ -28,7 +28,7 @@ from hearken.nouns import DIMENSIONS, FAULT_TYPES, Audio, Description
 __all__ = ["Lessons", "Pupil"]
 
 _TEXT_KEYS = ("input_ids", "attention_mask")
-_TARGETS = ("labels", "places", "digits", "probs", "faults")
+_TARGETS = ("labels", "weights", "places", "digits", "probs", "faults", "severity")
 _IGNORED = -100
 _HOPS_PER_FRAME = 4  # a strided convolution, then pooling
 _LOG_MEL_PER_DB = 1 / 40  # Whisper's features are (log10(power) + 4) / 4
@@ -49,6 +49,7 @@ class Lessons:
         self._features: list[dict[str, Tensor]] = []
         self._answers: list[Answer] = []
         self._faults: list[NDArray[np.float32]] = []
+        self._severity: list[NDArray[np.float32]] = []
         self.truths: list[Description] = []
 
     def __len__(self) -> int:
@@ -65,6 +66,7 @@ class Lessons:
             )
             self._answers.append(encode(self.critic.tokenizer, truth))
             self._faults.append(_frames(truth, self.critic.window_s))
+            self._severity.append(_severity(truth))
             self.truths.append(truth)
 
     @property
@@ -91,7 +93,9 @@ class Lessons:
         rng: np.random.Generator,
         *,
         gain_db: tuple[float, float] = (0.0, 0.0),
+        tilt_db: float = 0.0,
         digit_noise: float = 0.0,
+        words_weight: float = 1.0,
     ) -> dict[str, Tensor]:
         """Questions and answers, padded on the right, with what is to be learnt.
 
@@ -99,18 +103,24 @@ class Lessons:
             rows: which clips.
             rng: of the augmentation.
             gain_db: range of a random gain: the level of a clip is no fault.
+            tilt_db: size of a random smooth colouring of the spectrum: nor is a microphone.
             digit_noise: share of score digits replaced in the input, not in the target, so that
                 later scores are learnt from the sound and not from earlier, true digits.
 
+            words_weight: weight of a token of the free words; of all others 1. The faults are
+                facts, their wording is one of many.
+
         Returns:
-            input_ids, attention_mask [B, L], labels [B, L] (the score digits left out), places
+            input_ids, attention_mask [B, L], labels and weights [B, L] (without the digits), places
             [B, 7] of the score digits, digits [B, 7, 5] their tokens, probs [B, 7, 5] the
-            truth, faults [B, 17, 100] presence over time, and the model's sound features.
+            truth, faults [B, 17, 100] presence over time, severity [B, 17] (0 where absent), and
+            the model's sound features.
         """
         sequences = [np.concatenate([self._questions[r], self._answers[r].tokens]) for r in rows]
         longest = max(len(s) for s in sequences)
         ids = np.full((len(rows), longest), self.critic.tokenizer.pad_token_id, dtype=np.int64)
         mask, labels = np.zeros_like(ids), np.full_like(ids, _IGNORED)
+        weights = np.zeros(ids.shape, dtype=np.float32)
         places = np.zeros((len(rows), len(DIMENSIONS)), dtype=np.int64)
         digits = np.zeros((len(rows), len(DIMENSIONS), 5), dtype=np.int64)
         for b, (r, sequence) in enumerate(zip(rows, sequences, strict=True)):
@@ -120,21 +130,27 @@ class Lessons:
             mask[b, : len(sequence)] = 1
             labels[b, asked : len(sequence)] = sequence[asked:]
             labels[b, places[b]] = _IGNORED
+            weights[b, asked : len(sequence)] = 1.0
+            weights[b, asked + self._answers[r].words_at : len(sequence)] = words_weight
             swapped = rng.random(len(DIMENSIONS)) < digit_noise
             drawn = digits[b, np.arange(len(DIMENSIONS)), rng.integers(0, 5, len(DIMENSIONS))]
             sequence[places[b]] = np.where(swapped, drawn, sequence[places[b]])
             ids[b, : len(sequence)] = sequence
         sound = self._sound(rows)
-        gains = rng.uniform(*gain_db, len(rows)).astype(np.float32) * _LOG_MEL_PER_DB
-        sound["input_features"] = sound["input_features"] + torch.from_numpy(gains)[:, None, None]
+        bands = sound["input_features"].shape[1]
+        gains = rng.uniform(*gain_db, (len(rows), 1)) + tilt_db * _curves(len(rows), bands, rng)
+        shift = torch.from_numpy((gains * _LOG_MEL_PER_DB).astype(np.float32))
+        sound["input_features"] = sound["input_features"] + shift[:, :, None]
         return {
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(mask),
             "labels": torch.from_numpy(labels),
+            "weights": torch.from_numpy(weights),
             "places": torch.from_numpy(places),
             "digits": torch.from_numpy(digits),
             "probs": torch.from_numpy(np.stack([self._answers[r].probs for r in rows])),
             "faults": torch.from_numpy(np.stack([self._faults[r] for r in rows])),
+            "severity": torch.from_numpy(np.stack([self._severity[r] for r in rows])),
             **sound,
         }
 
@@ -164,8 +180,9 @@ class Pupil(nn.Module):
             width = self.tower.config.hidden_size
             self.probe = nn.ModuleDict(
                 {
-                    "scores": nn.Linear(width, len(DIMENSIONS)),
-                    "present": nn.Linear(width, len(FAULT_TYPES)),
+                    "scores": nn.Linear(2 * width, len(DIMENSIONS)),
+                    "present": nn.Linear(2 * width, len(FAULT_TYPES)),
+                    "severity": nn.Linear(2 * width, len(FAULT_TYPES)),
                     "frames": nn.Linear(width, len(FAULT_TYPES)),
                 }
             )
@@ -187,11 +204,7 @@ class Pupil(nn.Module):
         of_digits = log_probs.gather(-1, batch["digits"])
         losses = {
             "score": -(batch["probs"] * of_digits).sum(-1).mean(),
-            "text": F.cross_entropy(
-                logits[:, :-1].flatten(0, 1).float(),
-                batch["labels"][:, 1:].flatten(),
-                ignore_index=_IGNORED,
-            ),
+            "text": _weighed(logits[:, :-1], batch["labels"][:, 1:], batch["weights"][:, 1:]),
         }
         if self.probe is not None:
             losses["probe"] = self._probe_loss(batch)
@@ -206,16 +219,23 @@ class Pupil(nn.Module):
         whole = mask.shape[1] // _HOPS_PER_FRAME  # frames of a full window; fewer were computed
         valid = F.adaptive_max_pool1d(mask[:, None], whole)[:, 0, : frames.shape[1]]  # [B, F]
         mean = (frames * valid[..., None]).sum(1) / valid.sum(1, keepdim=True)
+        most = frames.masked_fill(valid[..., None] == 0, -torch.inf).amax(1)
+        pooled = torch.cat([mean, most], dim=-1)
         digits = torch.arange(1, 6, device=mean.device, dtype=torch.float32)
         target = ((batch["probs"] * digits).sum(-1) - 3) / 2
         present_F = F.adaptive_max_pool1d(batch["faults"], whole)[..., : frames.shape[1]]
         said_F = self.probe["frames"](frames).transpose(1, 2).float()
         by_frame = F.binary_cross_entropy_with_logits(said_F, present_F, reduction="none")
         by_frame = (by_frame.mean(1) * valid).sum() / valid.sum()
+        heard = batch["severity"] > 0
         by_clip = F.binary_cross_entropy_with_logits(
-            self.probe["present"](mean).float(), batch["faults"].amax(-1)
+            self.probe["present"](pooled).float(), heard.float()
         )
-        return F.mse_loss(self.probe["scores"](mean).float(), target) + by_clip + by_frame
+        worse = (self.probe["severity"](pooled).float() - batch["severity"]) / 4
+        by_type = (worse.square() * heard).sum() / heard.sum().clamp_min(1)
+        by_score = F.mse_loss(self.probe["scores"](pooled).float(), target)
+        loss: Tensor = by_score + by_clip + by_frame + 0.5 * by_type
+        return loss
 
     def _keep_frames(self, module: nn.Module, given: Any, out: Any) -> None:
         self._frames = out.last_hidden_state
@@ -244,6 +264,19 @@ def _shortened(tower: Any, batch: Mapping[str, Tensor]) -> Iterator[dict[str, Te
         tower.embed_positions.weight = positions
 
 
+def _weighed(logits_BLV: Tensor, labels_BL: Tensor, weights_BL: Tensor) -> Tensor:
+    """Cross-entropy, a weighted mean over the tokens that are to be learnt."""
+    each = F.cross_entropy(
+        logits_BLV.flatten(0, 1).float(),
+        labels_BL.flatten(),
+        ignore_index=_IGNORED,
+        reduction="none",
+    )
+    weights = weights_BL.flatten() * (labels_BL.flatten() != _IGNORED)
+    mean: Tensor = (each * weights).sum() / weights.sum()
+    return mean
+
+
 def _tower(model: nn.Module) -> Any:
     for name, module in model.named_modules():
         if name.endswith("audio_tower"):
@@ -252,7 +285,8 @@ def _tower(model: nn.Module) -> Any:
 
 
 def _small(value: Tensor) -> Tensor:
-    return value.half() if value.is_floating_point() else value.to(torch.int32)
+    """A copy at half the size: a view would keep the whole batch, samples and all, in memory."""
+    return value.half() if value.is_floating_point() else value.to(torch.int16, copy=True)
 
 
 def _frames(truth: Description, window_s: float, frames: int = 100) -> NDArray[np.float32]:
@@ -264,3 +298,19 @@ def _frames(truth: Description, window_s: float, frames: int = 100) -> NDArray[n
         last = max(first + 1, int(np.ceil(fault.end_s / window_s * frames)))
         present[order.index(fault.type), first:last] = 1
     return present
+
+
+def _severity(truth: Description) -> NDArray[np.float32]:
+    """[17] worst severity of each type, 0 where it is absent."""
+    worst = np.zeros(len(FAULT_TYPES), dtype=np.float32)
+    order = list(FAULT_TYPES)
+    for fault in truth.faults:
+        place = order.index(fault.type)
+        worst[place] = max(worst[place], fault.severity)
+    return worst
+
+
+def _curves(rows: int, bands: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """[rows, bands] random smooth curves, mostly within +-1."""
+    waves = np.cos(np.pi * np.outer(np.arange(1, 5), (np.arange(bands) + 0.5) / bands))
+    return rng.normal(size=(rows, 4)) / np.arange(1, 5) @ waves * 0.6

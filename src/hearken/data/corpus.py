@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from hearken.data import manifest
-from hearken.data.recipe import Material, draw
+from hearken.data.recipe import Drawn, Material, draw
+from hearken.data.repaired import Machine
 from hearken.data.scores import Intrusive, scores, soft
 from hearken.data.words import describe
 from hearken.errors import InputError, ManifestError, MetricError, UsageError
@@ -73,6 +74,8 @@ def build(
     split: str,
     measure: Measure,
     seconds: tuple[float, float] = (2.0, 6.0),
+    repairs: float = 0.2,
+    machines: Sequence[Machine] = (),
     workers: int = 1,
 ) -> None:
     """Make clips 000001 .. `count` in `out`; those that are there already are kept.
@@ -85,6 +88,8 @@ def build(
         split: "train" or "valid": whose talkers, noises and rooms are used.
         measure: the intrusive metrics.
         seconds: shortest and longest clip.
+        repairs: share of clips that a machine has worked on (see `hearken.data.repaired`).
+        machines: beside the classic ones. With several workers they must be picklable.
         workers: processes; 1 works in this one.
 
     Raises:
@@ -97,12 +102,14 @@ def build(
         raise UsageError(f"seconds {seconds}: want 0.5 <= shortest <= longest")
     parts = manifest.split(manifest.read(data_dir))
     material = Material.of(parts.train if split == "train" else parts.valid)
-    _same_settings(out, {"seed": seed, "split": split, "seconds": list(seconds)})
+    settings = {"seed": seed, "split": split, "seconds": list(seconds), "repairs": repairs}
+    _same_settings(out, {**settings, "machines": [str(m) for m in machines]})
     (out / "audio").mkdir(parents=True, exist_ok=True)
     done = _finished(out)
     todo = [k for k in range(1, count + 1) if f"{k:06d}" not in done]
     seeds = (seed, int(split == "valid"))
-    make = partial(_make, out=out, material=material, seeds=seeds, measure=measure, seconds=seconds)
+    drawing = partial(draw, material, seconds=seconds, repairs=repairs, machines=machines)
+    make = partial(_make, out=out, drawing=drawing, seeds=seeds, measure=measure)
     with (out / "truth.jsonl").open("a", encoding="ascii") as file:
         rows = _rows(make, todo, workers)
         for row in track(rows, total=count, start=len(done), label=f"{split} clips"):
@@ -134,10 +141,9 @@ def _make(
     index: int,
     *,
     out: Path,
-    material: Material,
+    drawing: Callable[..., Drawn],
     seeds: tuple[int, int],
     measure: Measure,
-    seconds: tuple[float, float],
 ) -> dict[str, Any]:
     """Clip number `index`: draw, plant, measure, score, describe, write."""
     import soundfile
@@ -145,7 +151,7 @@ def _make(
     for attempt in range(_TRIES):
         rng = np.random.default_rng([*seeds, index, attempt])
         try:
-            drawn = draw(material, rng, seconds)
+            drawn = drawing(rng=rng)
             break
         except InputError:
             continue

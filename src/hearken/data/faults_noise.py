@@ -14,9 +14,17 @@ from hearken.data.ramps import RAMPS
 from hearken.errors import UsageError
 from hearken.nouns import SAMPLE_RATE, Audio, Fault
 
-__all__ = ["background_noise", "competing_talker", "hum", "noise_event"]
+__all__ = [
+    "COLOURS",
+    "at_snr",
+    "background_noise",
+    "coloured",
+    "competing_talker",
+    "hum",
+    "noise_event",
+]
 
-_COLOURS = {"hiss": 0.5, "white noise": 0.0, "pink noise": -0.5, "rumble": -1.2}
+COLOURS = {"hiss": 0.5, "white noise": 0.0, "pink noise": -0.5, "rumble": -1.2}
 """Made-up noises: name -> slope of the magnitude spectrum, as a power of frequency."""
 
 
@@ -26,8 +34,8 @@ def background_noise(
     """Steady noise through the whole clip at `background_snr_db` below the active speech."""
     n = len(clip.audio)
     if sources.noise is None:
-        name = str(rng.choice(sorted(_COLOURS)))
-        noise = coloured(n, _COLOURS[name], rng)
+        name = str(rng.choice(sorted(COLOURS)))
+        noise = coloured(n, COLOURS[name], rng)
     else:
         name, noise = sources.noise_name or "noise", loop_to(sources.noise, n, rng)
     snr_db = RAMPS["background_snr_db"].at(severity)

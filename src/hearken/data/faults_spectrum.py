@@ -11,7 +11,7 @@ from hearken.data.planted import Planted, Sources, active, active_rms, whole
 from hearken.data.ramps import RAMPS
 from hearken.nouns import Audio
 
-__all__ = ["musical_noise", "over_suppression", "robotic"]
+__all__ = ["active_frames", "istft", "musical_noise", "over_suppression", "robotic", "stft"]
 
 _WINDOW = 512
 _HOP = 128
@@ -68,7 +68,7 @@ def over_suppression(
     band_db = 10 * np.log10(np.mean(smooth, axis=0) + 1e-12)
     tilt = float(rng.uniform(0.3, 0.9))  # 1: each band by itself; 0: one threshold for all
     level_db -= tilt * band_db + (1 - tilt) * np.max(band_db)
-    speech = _active_frames(clip.reference, len(power))
+    speech = active_frames(clip.reference, len(power))
     edge_db = float(np.quantile(level_db[speech], share))
     slope = 2.0
     depth_db = float(rng.uniform(25, 45))
@@ -118,8 +118,8 @@ def istft(spectrum: Spectrum, length: int, *, hop: int = _HOP) -> Audio:
     return out[_WINDOW : _WINDOW + length].astype(np.float32)
 
 
-def _active_frames(x: Audio, frames: int) -> NDArray[np.bool_]:
-    """Which of the `frames` of `stft` have active speech at their centre."""
+def active_frames(x: Audio, frames: int) -> NDArray[np.bool_]:
+    """[F] which of the `frames` of `stft` have active speech at their centre."""
     centres = np.arange(frames) * _HOP + _WINDOW // 2 - _WINDOW
     busy = active(x)
     inside = (centres >= 0) & (centres < len(x))

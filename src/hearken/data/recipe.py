@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from hearken.data.faults import Planted, Sources, plant_many
+from hearken.data.faults_noise import COLOURS, coloured
 from hearken.data.manifest import Entry
 from hearken.data.mixing import babble
 from hearken.data.planted import active, active_rms
+from hearken.data.repaired import CLASSIC, Machine, repaired
 from hearken.errors import InputError, ManifestError
 from hearken.nouns import FAULT_TYPES, SAMPLE_RATE, Audio
 
@@ -77,6 +79,7 @@ MIN_RANGE_DB = 28.0
 _MADE_UP_NOISE = 0.15
 _BABBLE = 0.12
 _MADE_UP_ROOM = 0.5
+_REPAIRED_TALKER = 0.25
 
 
 @dataclass(frozen=True)
@@ -123,12 +126,28 @@ class Drawn:
     noise: str
 
 
-def draw(material: Material, rng: np.random.Generator, seconds: tuple[float, float]) -> Drawn:
+def draw(
+    material: Material,
+    rng: np.random.Generator,
+    seconds: tuple[float, float],
+    *,
+    repairs: float = 0.0,
+    machines: Sequence[Machine] = (),
+) -> Drawn:
     """One clip of `seconds[0]` to `seconds[1]`, with zero to three faults.
+
+    Args:
+        material: the recordings.
+        rng: of everything.
+        seconds: shortest and longest clip.
+        repairs: share of clips that a machine has worked on (see `hearken.data.repaired`).
+        machines: beside the classic ones; each has as large a share as those together.
 
     Raises:
         InputError: the speech that was drawn is too noisy or too empty; draw again.
     """
+    if repairs > 0 and rng.random() < repairs:
+        return _repaired(material, rng, seconds, machines)
     types, severities = choose_faults(rng)
     entry, clean = _speech(material, rng, seconds)
     sources, noise = _sources(material, types, entry.group, rng)
@@ -143,6 +162,27 @@ def draw(material: Material, rng: np.random.Generator, seconds: tuple[float, flo
         keep = (longest - pause) / (len(planted.audio) - pause)
         clean = clean[: int(len(clean) * keep) - 1]
     raise InputError("the clip cannot be made short enough")
+
+
+def _repaired(
+    material: Material,
+    rng: np.random.Generator,
+    seconds: tuple[float, float],
+    machines: Sequence[Machine],
+) -> Drawn:
+    """Noise or another voice, and a machine that was to take it away."""
+    entry, clean = _speech(material, rng, seconds)
+    kind = "competing_talker" if rng.random() < _REPAIRED_TALKER else "background_noise"
+    sources, names = _sources(material, (kind,), entry.group, rng)
+    noise, name = sources.noise, sources.noise_name or "noise"
+    if kind == "competing_talker":
+        noise, name = sources.voice, ""
+    if noise is None:
+        made = str(rng.choice(sorted(COLOURS)))
+        noise, name = coloured(len(clean), COLOURS[made], rng), made
+    which = int(rng.integers(len(machines) + 1))
+    machine = machines[which - 1] if which else CLASSIC[int(rng.integers(len(CLASSIC)))]
+    return Drawn(repaired(clean, noise, machine, rng, kind=kind, name=name), entry.group, names)
 
 
 def choose_faults(rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[float, ...]]:

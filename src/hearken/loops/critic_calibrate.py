@@ -37,10 +37,12 @@ from hearken.critic.model import Critic
 from hearken.critic.tiny import SIDE_FILE, TinyConfig, new_tiny
 from hearken.data.corpus import Planting, read_corpus
 from hearken.errors import GrammarError
+from hearken.loops.processes import Processes
 from hearken.nouns import Description
 from hearken.run import checkpoint
 from hearken.run.config import needs, smoke_of
 from hearken.run.device import hardware, pick, seed_all, set_threads
+from hearken.run.optimizer import Optimizer
 from hearken.run.track import Run, provenance, track
 
 __all__ = ["Config", "main"]
@@ -52,8 +54,8 @@ class Config:
 
     out: Path = Path("")
     """Folder of the run."""
-    data: Path = Path("")
-    """Corpus to learn from (see `hearken data faults`)."""
+    data: tuple[Path, ...] = ()
+    """Corpora to learn from (see `hearken data faults`)."""
     valid: Path = Path("")
     """Corpus to measure on: other talkers, other noises."""
     init: Path | None = None
@@ -62,6 +64,8 @@ class Config:
     """Updates of the weights."""
     batch: int = 16
     """Clips in an update, over all processes."""
+    muon: bool = True
+    """Muon on hidden matrices; else AdamW on everything."""
     lr: float = 8e-4
     """Learning rate: rises over `warmup` steps, stays, falls over the last `cooldown` steps."""
     warmup: int = 150
@@ -76,6 +80,8 @@ class Config:
     """Weight of the loss on the seven scores (`loss/score`)."""
     text_weight: float = 1.0
     """Weight of the loss on the rest of the answer (`loss/text`)."""
+    words_weight: float = 0.3
+    """Weight of a token of the free words; of those of faults and labels 1."""
     probe_weight: float = 1.0
     """Weight of the loss of the probe (`loss/probe`); 0 for no probe."""
     hear_first: int = 0
@@ -86,8 +92,10 @@ class Config:
     """Leave the audio encoder as it is."""
     digit_noise: float = 0.8
     """Share of score digits replaced in the input, so that scores follow from the sound."""
-    gain_db: tuple[float, float] = (-12.0, 3.0)
+    gain_db: tuple[float, float] = (-20.0, 6.0)
     """Range of the random gain."""
+    tilt_db: float = 2.0
+    """Size of the random colouring of the spectrum."""
     bf16: bool = False
     """Compute in bfloat16 where that is safe; weights stay float32."""
     eval_every: int = 500
@@ -125,9 +133,8 @@ class Config:
 class State:
     """What a step reads and changes."""
 
-    pupil: nn.Module
-    learner: nn.Module
-    optimizer: torch.optim.Optimizer
+    pupil: Pupil
+    optimizer: Optimizer
     step: int = 0
     best: float = -1.0
 
@@ -143,13 +150,13 @@ def main(config: Config) -> dict[str, float | None]:
     needs(config, "out", "data", "valid")
     set_threads(config.threads)
     seed_all(config.seed)
-    team = _Team.here()
-    plantings = read_corpus(config.data)
+    team = Processes.join(cpu=config.device == "cpu")
+    plantings = [p for folder in config.data for p in read_corpus(folder)]
     with Run.open(config.out, config, resume=config.resume, main=team.rank == 0) as run:
-        critic = _start(config, plantings, run)
+        critic = _start(config, plantings, run, team)
         lessons = _prepare(critic, plantings, "hearing the corpus")
         trial = _prepare(critic, read_corpus(config.valid)[: config.eval_clips], "hearing valid")
-        state = _state(config, critic, team)
+        state = _state(config, critic)
         if config.resume and run.checkpoint.exists():
             _restore(state, run)
         _learn(config, run, state, critic, lessons, trial, team)
@@ -168,16 +175,23 @@ def _learn(
     critic: Critic,
     lessons: Lessons,
     trial: Lessons,
-    team: _Team,
+    team: Processes,
 ) -> None:
     """Steps until the end or a Ctrl-C; always leaves a checkpoint."""
     lengths = lessons.lengths
     for step in run.progress(config.steps, start=state.step, label="calibrating"):
         began = time.monotonic()
-        rows = _rows(lengths, config.batch, config.seed, step)[team.rank :: team.world]
+        rows = _rows(lengths, config.batch, config.seed, step)[team.rank :: team.count]
         rng = np.random.default_rng([config.seed, 1, step, team.rank])
-        batch = lessons.batch(rows, rng, gain_db=config.gain_db, digit_noise=config.digit_noise)
-        losses, norm = _step(config, state, batch)
+        batch = lessons.batch(
+            rows,
+            rng,
+            gain_db=config.gain_db,
+            tilt_db=config.tilt_db,
+            digit_noise=config.digit_noise,
+            words_weight=config.words_weight,
+        )
+        losses, norm = _step(config, state, batch, team)
         state.step = step + 1
         values = {f"loss/{k}": v for k, v in losses.items()} | {
             "optimizer/lr": _rate(config, step),
@@ -193,14 +207,13 @@ def _learn(
 
 
 def _step(
-    config: Config, state: State, batch: Mapping[str, Tensor]
+    config: Config, state: State, batch: Mapping[str, Tensor], team: Processes
 ) -> tuple[dict[str, float], float]:
     """One update; a step whose gradient is not finite is left out."""
     device = next(state.pupil.parameters()).device
-    for group in state.optimizer.param_groups:
-        group["lr"] = _rate(config, state.step)
+    state.optimizer.rate(_rate(config, state.step))
     with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
-        losses = state.learner(
+        losses = state.pupil(
             {k: v.to(device) for k, v in batch.items()}, hear_only=state.step < config.hear_first
         )
     weights = {
@@ -211,15 +224,16 @@ def _step(
     total = sum(weights[k] * v for k, v in losses.items())
     assert isinstance(total, Tensor)
     total.backward()
+    team.average_gradients(state.pupil)
     norm = nn.utils.clip_grad_norm_(state.pupil.parameters(), config.clip_norm)
     if torch.isfinite(norm):
         state.optimizer.step()
-    state.optimizer.zero_grad(set_to_none=True)
+    state.optimizer.zero_grad()
     return {k: float(v.detach()) for k, v in losses.items()}, float(norm)
 
 
 def _measure(
-    config: Config, state: State, critic: Critic, trial: Lessons, run: Run, team: _Team
+    config: Config, state: State, critic: Critic, trial: Lessons, run: Run, team: Processes
 ) -> dict[str, float]:
     """Greedy answers on the validation clips; keeps the critic if it is the best so far."""
     if team.rank != 0:
@@ -249,7 +263,7 @@ def _answers(critic: Critic, trial: Lessons, batch: int) -> Iterator[Description
                 yield error
 
 
-def _start(config: Config, plantings: Sequence[Planting], run: Run) -> Critic:
+def _start(config: Config, plantings: Sequence[Planting], run: Run, team: Processes) -> Critic:
     """The critic to train: `init`, or a new tiny one that the run folder keeps."""
     folder = config.init
     if folder is None:
@@ -257,7 +271,7 @@ def _start(config: Config, plantings: Sequence[Planting], run: Run) -> Critic:
         if run.main and not (folder / SIDE_FILE).exists():
             texts = [render(p.description) for p in plantings]
             new_tiny(folder, texts, config=TinyConfig(), seed=config.seed)
-        _Team.here().wait()
+        team.wait()
     critic = Critic(load_critic(folder, device=str(pick(config.device))))
     critic.model.float().train()
     return critic
@@ -297,18 +311,13 @@ def _rate(config: Config, step: int) -> float:
     return config.lr * min(1.0, rise, fall)
 
 
-def _state(config: Config, critic: Critic, team: _Team) -> State:
+def _state(config: Config, critic: Critic) -> State:
     pupil = Pupil(critic.model, probe=config.probe_weight > 0 and not config.score_only)
     pupil.to(critic.model.device)
     if config.freeze_encoder:
         pupil.tower.requires_grad_(False)
-    trained = [p for p in pupil.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), fused=True)
-    return State(pupil, team.wrap(pupil), optimizer)
+    optimizer = Optimizer(pupil, lr=config.lr, weight_decay=config.weight_decay, muon=config.muon)
+    return State(pupil, optimizer)
 
 
 def _save(state: State, run: Run) -> None:
@@ -363,30 +372,6 @@ def _export(
         path.chmod(0o644)  # some writers leave files that only their owner can read
     shutil.rmtree(out, ignore_errors=True)
     os.replace(part, out)
-
-
-@dataclass(frozen=True)
-class _Team:
-    """The processes of this run, as accelerate or torchrun started them."""
-
-    rank: int
-    world: int
-
-    @classmethod
-    def here(cls) -> _Team:
-        world = int(os.environ.get("WORLD_SIZE", "1"))
-        if world > 1 and not torch.distributed.is_initialized():
-            torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        return cls(int(os.environ.get("RANK", "0")) if world > 1 else 0, world)
-
-    def wait(self) -> None:
-        if self.world > 1:
-            torch.distributed.barrier()
-
-    def wrap(self, module: nn.Module) -> nn.Module:
-        if self.world == 1:
-            return module
-        return nn.parallel.DistributedDataParallel(module, find_unused_parameters=True)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,13 @@ class Processes:
         state = PartialState(cpu=cpu)
         return cls(state.process_index, state.num_processes)
 
+    def wait(self) -> None:
+        """Until all of us are here."""
+        if self.count > 1:
+            from accelerate import PartialState
+
+            PartialState().wait_for_everyone()
+
     def total(self, *values: float) -> list[float]:
         """Each number summed over all processes."""
         if self.count == 1:

@@ -66,7 +66,7 @@ def needs(config: object, *names: str) -> None:
     """
     for name in names:
         value = getattr(config, name)
-        if value is None or str(value) in ("", "."):
+        if value is None or value == () or str(value) in ("", "."):
             raise UsageError(f"--{name.replace('_', '-')} is required")
 
 
