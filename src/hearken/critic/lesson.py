@@ -31,6 +31,7 @@ _TEXT_KEYS = ("input_ids", "attention_mask")
 _TARGETS = ("labels", "weights", "places", "digits", "probs", "faults", "severity")
 _IGNORED = -100
 _HOPS_PER_FRAME = 4  # a strided convolution, then pooling
+_RARE = 4.0  # weight of a fault that is there: each type is in one clip of twenty
 _LOG_MEL_PER_DB = 1 / 40  # Whisper's features are (log10(power) + 4) / 4
 
 
@@ -225,16 +226,19 @@ class Pupil(nn.Module):
         target = ((batch["probs"] * digits).sum(-1) - 3) / 2
         present_F = F.adaptive_max_pool1d(batch["faults"], whole)[..., : frames.shape[1]]
         said_F = self.probe["frames"](frames).transpose(1, 2).float()
-        by_frame = F.binary_cross_entropy_with_logits(said_F, present_F, reduction="none")
+        rare = torch.tensor(_RARE, device=said_F.device)
+        by_frame = F.binary_cross_entropy_with_logits(
+            said_F, present_F, reduction="none", pos_weight=rare
+        )
         by_frame = (by_frame.mean(1) * valid).sum() / valid.sum()
         heard = batch["severity"] > 0
         by_clip = F.binary_cross_entropy_with_logits(
-            self.probe["present"](pooled).float(), heard.float()
+            self.probe["present"](pooled).float(), heard.float(), pos_weight=rare
         )
         worse = (self.probe["severity"](pooled).float() - batch["severity"]) / 4
         by_type = (worse.square() * heard).sum() / heard.sum().clamp_min(1)
         by_score = F.mse_loss(self.probe["scores"](pooled).float(), target)
-        loss: Tensor = by_score + by_clip + by_frame + 0.5 * by_type
+        loss: Tensor = by_score + by_clip + 3 * by_frame + 0.5 * by_type
         return loss
 
     def _keep_frames(self, module: nn.Module, given: Any, out: Any) -> None:
