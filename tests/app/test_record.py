@@ -16,7 +16,6 @@ from hearken.app.record import (
     Record,
     ScoreRecord,
     failed,
-    interval,
     schema,
 )
 from hearken.nouns import DIMENSIONS
@@ -73,19 +72,6 @@ def test_the_light_row_is_the_same_row() -> None:
     for name in Record.model_fields:
         if name != "path":
             assert getattr(light, name) == getattr(full, name)
-
-
-@pytest.mark.parametrize(
-    ("probs", "lo", "hi"),
-    [
-        ((0, 0, 1, 0, 0), 2.55, 3.45),  # one bin [2.5, 3.5], 5 % cut from either end
-        ((0.5, 0, 0, 0, 0.5), 1.0, 5.0),  # ends at .6 and 5.4, kept on the scale
-        ((0, 0.5, 0.5, 0, 0), 1.6, 3.4),  # 5 % is a tenth of a bin of one half
-        ((0, 2, 2, 0, 0), 1.6, 3.4),  # not normalised: the same
-    ],
-)
-def test_interval_by_hand(probs: tuple[float, ...], lo: float, hi: float) -> None:
-    assert interval(probs) == pytest.approx((lo, hi))
 
 
 def test_csv_has_no_formula_and_one_row() -> None:

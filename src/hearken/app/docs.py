@@ -103,10 +103,10 @@ _RECORD = """\
 
 `hearken listen` prints one JSON line for each input, in input order; its schema is
 [record.schema.json](record.schema.json). `scores.<dimension>` holds `value` (the expectation
-over the five digits that the critic might have written), `lo` and `hi` (the central 90 % of that
-distribution, each digit d taken as the bin d - 0.5 to d + 0.5), `scale` and
-`higher_is_better` (null for speed, where 3 is normal). `faults[]` are timed in seconds. Where
-`error` is not null there are no scores.
+over the five digits that the critic might have written), `lo` and `hi` (the shortest interval that
+holds 90 % of that distribution, each digit d taken as a triangle that falls to nothing at d - 1 and
+d + 1), `scale` and `higher_is_better` (null for speed, where 3 is normal). `faults[]` are timed in
+seconds. Where `error` is not null there are no scores.
 
 `hearken enhance` prints one JSON line for each input too: `key`, `path`, `outputs` (the files
 written, video first), `face_found` (fraction of frames with a face; null where no picture was

@@ -26,11 +26,8 @@ __all__ = [
     "about",
     "failed",
     "heard",
-    "interval",
     "schema",
 ]
-
-INTERVAL_MASS = 0.9
 
 
 class _Frozen(BaseModel):
@@ -38,7 +35,7 @@ class _Frozen(BaseModel):
 
 
 class ScoreRecord(_Frozen):
-    """One dimension: the expectation over the digits 1..5, and its 90 % interval."""
+    """One dimension: the expectation over the digits 1..5, and its shortest 90 % interval."""
 
     value: float = Field(description="expectation over the five digits", ge=1, le=5)
     lo: float = Field(description="lower end of the 90 % interval of the digit distribution")
@@ -179,42 +176,16 @@ def about(clip: Clip) -> dict[str, Any]:
 
 
 def _score(dimension: str, score: Score) -> ScoreRecord:
-    value = min(5.0, max(1.0, float(score.value)))
+    from hearken.critic.interval import interval
+
     lo, hi = interval(score.probs)
     return ScoreRecord(
-        value=round(value, 4),
-        lo=round(min(lo, value), 4),
-        hi=round(max(hi, value), 4),
+        value=round(min(5.0, max(1.0, float(score.value))), 4),
+        lo=round(lo, 4),
+        hi=round(hi, 4),
         scale=(1, 5),
         higher_is_better=None if dimension == "speed" else True,
     )
-
-
-def interval(probs: tuple[float, ...], mass: float = INTERVAL_MASS) -> tuple[float, float]:
-    """The central interval that holds `mass` of a distribution over the digits 1..5.
-
-    Each digit d stands for the bin [d - 0.5, d + 0.5], evenly filled, so that the ends move
-    smoothly with the probabilities; the ends are then kept within 1..5.
-
-    >>> interval((0, 0, 0, 1, 0))
-    (3.55, 4.45)
-    >>> interval((0.2, 0.2, 0.2, 0.2, 0.2))
-    (1.0, 5.0)
-    """
-    total = sum(probs)
-    tail = (1 - mass) / 2
-
-    def quantile(q: float) -> float:
-        below = 0.0
-        for digit, p in enumerate(probs, 1):
-            share = p / total
-            if share > 0 and below + share >= q - 1e-12:
-                return digit - 0.5 + (q - below) / share
-            below += share
-        return 5.5
-
-    lo, hi = quantile(tail), quantile(1 - tail)
-    return round(min(5.0, max(1.0, lo)), 6), round(min(5.0, max(1.0, hi)), 6)
 
 
 def schema() -> dict[str, Any]:
