@@ -56,9 +56,7 @@ def test_a_chosen_mask_is_linear_and_takes_more_noise_than_speech(machine) -> No
     rng = np.random.default_rng(3)
     speech, noise = _speech(), 0.02 * _noise(rng)
     through = machine(speech + noise, rng)
-    np.testing.assert_allclose(
-        through(speech + noise), through(speech) + through(noise), atol=1e-5
-    )
+    np.testing.assert_allclose(through(speech + noise), through(speech) + through(noise), atol=1e-5)
     lost_db = 20 * np.log10(active_rms(speech) / active_rms(through(speech)))
     gone_db = 10 * np.log10(np.mean(noise**2) / np.mean(through(noise) ** 2))
     assert gone_db > lost_db + 1.5

@@ -7,7 +7,7 @@ place where it was written; a fault's confidence is the probability of its name.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from transformers import LogitsProcessor
 
 from hearken.critic.grammar import LABELS, parse, parse_scores, render
+from hearken.critic.temperature import temper
 from hearken.errors import CheckpointError, GrammarError
 from hearken.nouns import DIMENSIONS, FAULT_TYPES, Description, Fault, Score
 
@@ -141,8 +142,15 @@ def encode(tokenizer: Any, description: Description) -> Answer:
     return Answer((*ids, tokenizer.eos_token_id), tuple(places), words_at, probs)
 
 
-def read(tokenizer: Any, written: Written) -> Description:
+def read(
+    tokenizer: Any, written: Written, temperature: Mapping[str, float] | None = None
+) -> Description:
     """The description that was written, scores as expectations, faults with confidence.
+
+    Args:
+        tokenizer: of the model that wrote.
+        written: its answer.
+        temperature: of each dimension's digits; 1 where it has none.
 
     Raises:
         GrammarError: the text breaks the grammar, or stops before its end.
@@ -153,11 +161,15 @@ def read(tokenizer: Any, written: Written) -> Description:
         raise GrammarError("the text does not end within the allowed length", text=text, line=line)
     said = parse(text)
     faults = tuple(_with_confidence(f, tokenizer, written) for f in said.faults)
-    return replace(said, scores=read_scores(tokenizer, written), faults=faults, raw=text)
+    return replace(
+        said, scores=read_scores(tokenizer, written, temperature), faults=faults, raw=text
+    )
 
 
-def read_scores(tokenizer: Any, written: Written) -> dict[str, Score]:
-    """The seven scores alone, as expectations.
+def read_scores(
+    tokenizer: Any, written: Written, temperature: Mapping[str, float] | None = None
+) -> dict[str, Score]:
+    """The seven scores alone, as expectations; arguments as for `read`.
 
     Raises:
         GrammarError: the score lines break the grammar.
@@ -170,7 +182,8 @@ def read_scores(tokenizer: Any, written: Written) -> dict[str, Score]:
         family = family_of.get(written.tokens[place])
         probs = written.digit_probs[place, family].tolist() if family is not None else []
         # A digit written as part of a longer token has no rivals to compare with.
-        scores[name] = Score.of(probs) if sum(probs) > 0 else points[name]
+        heat = (temperature or {}).get(name, 1.0)
+        scores[name] = Score.of(temper(probs, heat)) if sum(probs) > 0 else points[name]
     return scores
 
 

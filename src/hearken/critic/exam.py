@@ -32,12 +32,17 @@ def agreement(
     planted = sum(len({f.type for f in t.faults}) for t in truths)
     answers = [s if isinstance(s, Description) else "" for s in said]
     grades = [grade(s, t) for s, t in zip(answers, truths, strict=True)]
+    score = float(np.mean(list(pcc.values())))
+    f1 = 2 * hits / max(1, planted + named)
+    time = float(np.mean([g.parts["fault_time"] for g in grades]))
     return {
-        "valid/score_pcc": float(np.mean(list(pcc.values()))),
+        "valid/all": (score + f1 + time) / 3,
+        "valid/score_pcc": score,
         **pcc,
+        "valid/fault_f1": f1,
         "valid/fault_recall": hits / max(1, planted),
         "valid/fault_precision": hits / max(1, named),
-        "valid/fault_time": float(np.mean([g.parts["fault_time"] for g in grades])),
+        "valid/fault_time": time,
         "valid/words": float(np.mean([g.parts["words"] for g in grades])),
         "valid/parsed": len(pairs) / max(1, len(said)),
     }

@@ -34,8 +34,7 @@ import torch
 from torch import Tensor, nn
 
 from hearken.critic.grade import PARTS, grade
-from hearken.critic.prompt import names, prompt
-from hearken.critic.tiny import SIDE_FILE
+from hearken.critic.prompt import SIDE_FILE, names, prompt
 from hearken.errors import GrammarError, UsageError, require
 from hearken.nouns import Description, Judgement
 from hearken.run.track import Run
@@ -352,7 +351,8 @@ def export(trainer: Any, critic: Any, out: Path) -> None:
     model.save_pretrained(part)
     critic.processor.save_pretrained(part)
     asked = next(name for name in names() if prompt(name) == critic.prompt)
-    (part / SIDE_FILE).write_text(json.dumps({"prompt": asked}) + "\n", "utf-8")
+    side = {"prompt": asked, "temperature": critic.temperature}
+    (part / SIDE_FILE).write_text(json.dumps(side) + "\n", "utf-8")
     shutil.rmtree(out, ignore_errors=True)
     os.replace(part, out)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoProcessor, PreTrainedModel
 
-from hearken.critic.prompt import prompt
-from hearken.critic.tiny import SIDE_FILE
+from hearken.critic.prompt import SIDE_FILE, prompt
 from hearken.errors import CheckpointError
+from hearken.nouns import DIMENSIONS
 
 __all__ = ["Loaded", "load_critic", "shipped"]
 
@@ -44,6 +45,7 @@ class Loaded:
         window_s: the longest clip it hears at once, seconds.
         id: the name it was loaded by.
         revision: hub commit, or a hash of the local weights.
+        temperature: of each dimension's digits (see `hearken.critic.temperature`).
     """
 
     model: PreTrainedModel
@@ -52,6 +54,7 @@ class Loaded:
     window_s: float
     id: str
     revision: str
+    temperature: Mapping[str, float] = field(default_factory=dict)
 
 
 def shipped() -> Path:
@@ -95,14 +98,16 @@ def load_critic(
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise CheckpointError(f"{name}: lacks {len(missing)} weights, first {missing[0]!r}")
+    told = _side(where if local else None)
     pinned = _local_revision(where) if local else str(getattr(config, "_commit_hash", "") or "")
     return Loaded(
         model=model.to(device).eval(),
         processor=processor,
-        prompt=_prompt_of(where if local else None),
+        prompt=told[0],
         window_s=window_of(processor),
         id=name,
         revision=pinned,
+        temperature=told[1],
     )
 
 
@@ -135,15 +140,21 @@ def _class_of(config: Any, name: str) -> Any:
     return found
 
 
-def _prompt_of(folder: Path | None) -> str:
-    """A critic says in its side file what it was trained with; a stranger is told everything."""
+def _side(folder: Path | None) -> tuple[str, dict[str, float]]:
+    """The prompt that a critic was trained with, and its temperatures; a stranger has neither."""
     side = folder / SIDE_FILE if folder is not None else None
     if side is None or not side.is_file():
-        return prompt("describe")
+        return prompt("describe"), {}
     try:
-        return prompt(json.loads(side.read_text("utf-8"))["prompt"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{side}: expected {{'prompt': name}}: {error}") from error
+        found = json.loads(side.read_text("utf-8"))
+        heat = {str(k): float(v) for k, v in found.get("temperature", {}).items()}
+        if set(heat) - set(DIMENSIONS) or not all(0 < t < 100 for t in heat.values()):
+            raise ValueError(f"temperature {heat}")
+        return prompt(found["prompt"]), heat
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{side}: expected {{'prompt': name, 'temperature': {{dimension: number}}}}: {error}"
+        ) from error
 
 
 def _local_revision(folder: Path) -> str:

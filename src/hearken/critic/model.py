@@ -43,6 +43,7 @@ class Critic:
         prompt: the question that is asked.
         window_s: the longest stretch heard at once, seconds.
         id, revision: what goes into every record.
+        temperature: of each dimension's digits, where it was fitted.
     """
 
     def __init__(self, loaded: Loaded) -> None:
@@ -52,6 +53,7 @@ class Critic:
         self.window_s = loaded.window_s
         self.id = loaded.id
         self.revision = loaded.revision
+        self.temperature = dict(loaded.temperature)
         self._families = digit_families(self.tokenizer)
         self._forms = digit_forms(self.tokenizer)
         self._newlines = newline_tokens(self.tokenizer)
@@ -214,7 +216,7 @@ class Critic:
         said: list[Description | GrammarError] = []
         for written in self.write(self.inputs(clips), **options):
             try:
-                found = read(self.tokenizer, written)
+                found = read(self.tokenizer, written, self.temperature)
                 said.append(replace(found, model=self.id, revision=self.revision))
             except GrammarError as error:
                 said.append(error)
@@ -224,7 +226,8 @@ class Critic:
         said: list[Description | GrammarError] = []
         for written in self.write(self.inputs(clips), max_new_tokens=self._score_length()):
             try:
-                said.append(Description(read_scores(self.tokenizer, written), (), "", written.text))
+                scores = read_scores(self.tokenizer, written, self.temperature)
+                said.append(Description(scores, (), "", written.text))
             except GrammarError as error:
                 said.append(error)
         return said

@@ -11,7 +11,10 @@ from importlib import resources
 from hearken.errors import UsageError
 from hearken.nouns import FAULT_TYPES
 
-__all__ = ["names", "prompt"]
+__all__ = ["SIDE_FILE", "names", "prompt"]
+
+SIDE_FILE = "hearken.json"
+"""Beside a model's config: the prompt it was trained with, and its temperatures."""
 
 
 def names() -> list[str]:

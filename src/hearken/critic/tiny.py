@@ -24,12 +24,11 @@ from transformers import (
 )
 
 from hearken.critic.grammar import LABELS
+from hearken.critic.prompt import SIDE_FILE
 from hearken.nouns import DIMENSIONS, FAULT_TYPES, SAMPLE_RATE
 
-__all__ = ["SIDE_FILE", "TinyConfig", "new_tiny", "train_tokenizer"]
+__all__ = ["TinyConfig", "new_tiny", "train_tokenizer"]
 
-SIDE_FILE = "hearken.json"
-"""Beside a model's config: which prompt it was trained with."""
 
 SOUND, START, END, PAD = "<sound>", "<|answer|>", "<|end|>", "<|pad|>"
 _PIECES = r"\n|\p{N}| ?[\p{L}'-]+| ?[^\s\p{L}\p{N}]+|\s"

@@ -34,7 +34,9 @@ from hearken.critic.exam import agreement
 from hearken.critic.lesson import Lessons, Pupil
 from hearken.critic.loader import load_critic
 from hearken.critic.model import Critic
-from hearken.critic.tiny import SIDE_FILE, TinyConfig, new_tiny
+from hearken.critic.prompt import SIDE_FILE
+from hearken.critic.temperature import fit, keep
+from hearken.critic.tiny import TinyConfig, new_tiny
 from hearken.data.corpus import Planting, read_corpus
 from hearken.errors import GrammarError
 from hearken.loops.processes import Processes
@@ -161,8 +163,8 @@ def main(config: Config) -> dict[str, float | None]:
             _restore(state, run)
         _learn(config, run, state, critic, lessons, trial, team)
         done = state.step >= config.steps
-    rows = [r for r in run.history() if "valid/score_pcc" in r] if team.rank == 0 else []
-    best = max(rows, key=lambda r: r["valid/score_pcc"] or -1.0, default={})
+    rows = [r for r in run.history() if "valid/all" in r] if team.rank == 0 else []
+    best = max(rows, key=lambda r: r["valid/all"] or -1.0, default={})
     if team.rank == 0 and done:
         print(f"best critic, step {best.get('step')}: {run.folder / 'critic'}")
     return {k: v for k, v in best.items() if k.startswith("valid/")}
@@ -242,9 +244,9 @@ def _measure(
     said = list(_answers(critic, trial, config.batch))
     critic.model.train()
     numbers = agreement(said, trial.truths)
-    if numbers["valid/score_pcc"] > state.best:
-        state.best = numbers["valid/score_pcc"]
-        _export(config, critic, run, numbers, state.step)
+    if numbers["valid/all"] > state.best:
+        state.best = numbers["valid/all"]
+        _export(config, critic, run, numbers, state.step, fit(said, trial.truths))
     with (run.folder / "samples.txt").open("a", encoding="utf-8") as file:
         for answer, truth in list(zip(said, trial.truths, strict=True))[:4]:
             raw = answer.text if isinstance(answer, GrammarError) else answer.raw
@@ -344,7 +346,12 @@ def _restore(state: State, run: Run) -> None:
 
 
 def _export(
-    config: Config, critic: Critic, run: Run, numbers: Mapping[str, float], step: int
+    config: Config,
+    critic: Critic,
+    run: Run,
+    numbers: Mapping[str, float],
+    step: int,
+    heat: Mapping[str, float],
 ) -> None:
     """The critic as a folder that loads anywhere: bfloat16 weights, tokenizer, card."""
     out, part = run.folder / "critic", run.folder / ".critic.part"
@@ -358,6 +365,7 @@ def _export(
     source = config.init or run.folder / "init"
     if (source / SIDE_FILE).exists():
         shutil.copy(source / SIDE_FILE, part / SIDE_FILE)
+    keep(part, heat)
     facts, _ = provenance(config.seed)
     told = {
         "parameters": sum(p.numel() for p in critic.model.parameters()),
