@@ -138,10 +138,10 @@ class Lessons:
             sequence[places[b]] = np.where(swapped, drawn, sequence[places[b]])
             ids[b, : len(sequence)] = sequence
         sound = self._sound(rows)
-        bands = sound["input_features"].shape[1]
+        bands = self.critic.mel_bins
         gains = rng.uniform(*gain_db, (len(rows), 1)) + tilt_db * _curves(len(rows), bands, rng)
         shift = torch.from_numpy((gains * _LOG_MEL_PER_DB).astype(np.float32))
-        sound["input_features"] = sound["input_features"] + shift[:, :, None]
+        sound["input_features"][:, :bands] += shift[:, :, None]
         return {
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(mask),

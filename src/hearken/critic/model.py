@@ -22,6 +22,7 @@ from hearken.critic.answer import (
 from hearken.critic.decode import GreedyRules, newline_tokens
 from hearken.critic.loader import Loaded, load_critic
 from hearken.critic.timeline import Heard, merge, windows
+from hearken.critic.waveform import CHANNELS, waveform_features
 from hearken.errors import GrammarError, HearkenError, UsageError
 from hearken.nouns import DIMENSIONS, SAMPLE_RATE, Audio, Clip, Description, Score
 
@@ -165,7 +166,26 @@ class Critic:
             audio_kwargs={"sampling_rate": SAMPLE_RATE},
             return_tensors="pt",
         )
+        batch = self._with_waveform(dict(batch), padded)
         return {k: v.to(self.model.device) for k, v in batch.items()}
+
+    def _with_waveform(
+        self, batch: dict[str, torch.Tensor], clips: Sequence[Audio]
+    ) -> dict[str, torch.Tensor]:
+        """Channels of the waveform above the mel bands, for a model that has room for them."""
+        mel = batch.get("input_features")
+        tower = getattr(self.model.config, "audio_config", None)
+        room = getattr(tower, "num_mel_bins", None)
+        if mel is None or room is None or mel.shape[1] + len(CHANNELS) != room:
+            return batch
+        hop = self.processor.feature_extractor.hop_length
+        more = torch.from_numpy(waveform_features(clips, hop, mel.shape[-1]))
+        return {**batch, "input_features": torch.cat([mel, more.to(mel)], dim=1)}
+
+    @property
+    def mel_bins(self) -> int:
+        """How many of the sound features' channels are log-mel bands, counted from the first."""
+        return int(getattr(self.processor.feature_extractor, "feature_size", 0))
 
     def write(
         self,

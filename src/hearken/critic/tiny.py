@@ -25,6 +25,7 @@ from transformers import (
 
 from hearken.critic.grammar import LABELS
 from hearken.critic.prompt import SIDE_FILE
+from hearken.critic.waveform import CHANNELS
 from hearken.nouns import DIMENSIONS, FAULT_TYPES, SAMPLE_RATE
 
 __all__ = ["TinyConfig", "new_tiny", "train_tokenizer"]
@@ -53,6 +54,8 @@ class TinyConfig:
     """Samples of one analysis frame."""
     mel_bins: int = 80
     """Log-mel bands."""
+    waveform: bool = True
+    """Channels of the waveform above them (see `hearken.critic.waveform`)."""
     audio_width: int = 256
     """Width of the audio encoder."""
     audio_layers: int = 4
@@ -155,7 +158,7 @@ def _architecture(config: TinyConfig, tokenizer: PreTrainedTokenizerFast) -> Aud
     eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     made = AudioFlamingo3Config(
         audio_config={
-            "num_mel_bins": config.mel_bins,
+            "num_mel_bins": config.mel_bins + (len(CHANNELS) if config.waveform else 0),
             "num_hidden_layers": config.audio_layers,
             "num_attention_heads": config.heads,
             "intermediate_size": config.audio_ffn,
