@@ -43,6 +43,9 @@ class Lessons:
         truths: [P] what was added.
     """
 
+    NO_TOKEN = -1
+    """Stands in `hear(...)["question"]` where a shorter question has nothing."""
+
     def __init__(self, critic: Critic) -> None:
         self.critic = critic
         self._family = digit_families(critic.tokenizer)
@@ -58,13 +61,22 @@ class Lessons:
 
     def add(self, clips: Sequence[Audio], truths: Sequence[Description]) -> None:
         """Prepares clips no longer than the critic's window."""
+        self.recall(self.hear(clips), truths)
+
+    def hear(self, clips: Sequence[Audio]) -> dict[str, Tensor]:
+        """What is kept of clips: sound features at half size, `question` [B, L] padded left."""
         batch = {k: v.cpu() for k, v in self.critic.inputs(clips).items()}
-        ids, mask = batch["input_ids"].numpy(), batch["attention_mask"].numpy().astype(bool)
+        asked = batch["attention_mask"].bool()
+        question = batch["input_ids"].masked_fill(~asked, self.NO_TOKEN).to(torch.int32)
+        sound = {k: _small(v) for k, v in batch.items() if k not in _TEXT_KEYS}
+        return {**sound, "question": question}
+
+    def recall(self, heard: Mapping[str, Tensor], truths: Sequence[Description]) -> None:
+        """Adds what `hear` gave, with the truth of each clip."""
         for row, truth in enumerate(truths):
-            self._questions.append(ids[row][mask[row]])
-            self._features.append(
-                {k: _small(v[row]) for k, v in batch.items() if k not in _TEXT_KEYS}
-            )
+            question = heard["question"][row].numpy().astype(np.int64)
+            self._questions.append(question[question != self.NO_TOKEN])
+            self._features.append({k: v[row] for k, v in heard.items() if k != "question"})
             self._answers.append(encode(self.critic.tokenizer, truth))
             self._faults.append(_frames(truth, self.critic.window_s))
             self._severity.append(_severity(truth))
@@ -289,7 +301,7 @@ def _tower(model: nn.Module) -> Any:
 
 
 def _small(value: Tensor) -> Tensor:
-    """A copy at half the size: a view would keep the whole batch, samples and all, in memory."""
+    """A copy at half the size: a view would keep all the samples in memory."""
     return value.half() if value.is_floating_point() else value.to(torch.int16, copy=True)
 
 

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor, nn
 
 from hearken.critic import render
 from hearken.critic.answer import read
+from hearken.critic.cache import STRETCH, heard
 from hearken.critic.card import card, flags
 from hearken.critic.exam import agreement
 from hearken.critic.lesson import Lessons, Pupil
@@ -104,6 +104,8 @@ class Config:
     """Steps between measurements on `valid`."""
     eval_clips: int = 192
     """Clips of `valid` that are measured."""
+    cache: Path | None = None
+    """Folder that keeps what was heard of the clips; `out`/heard by default."""
     save_every: int = 200
     """Steps between checkpoints."""
     seed: int = 0
@@ -156,8 +158,9 @@ def main(config: Config) -> dict[str, float | None]:
     plantings = [p for folder in config.data for p in read_corpus(folder)]
     with Run.open(config.out, config, resume=config.resume, main=team.rank == 0) as run:
         critic = _start(config, plantings, run, team)
-        lessons = _prepare(critic, plantings, "hearing the corpus")
-        trial = _prepare(critic, read_corpus(config.valid)[: config.eval_clips], "hearing valid")
+        lessons = _prepare(config, critic, plantings, "hearing the corpus")
+        held_out = read_corpus(config.valid)[: config.eval_clips]
+        trial = _prepare(config, critic, held_out, "hearing valid")
         state = _state(config, critic)
         if config.resume and run.checkpoint.exists():
             _restore(state, run)
@@ -279,13 +282,15 @@ def _start(config: Config, plantings: Sequence[Planting], run: Run, team: Proces
     return critic
 
 
-def _prepare(critic: Critic, plantings: Sequence[Planting], label: str) -> Lessons:
+def _prepare(config: Config, critic: Critic, plantings: Sequence[Planting], label: str) -> Lessons:
+    """The clips as lessons; what was heard of them is kept for the next run."""
     lessons = Lessons(critic)
-    starts = range(0, len(plantings), 32)
-    for first in track(starts, total=len(starts), label=label):
-        chosen = plantings[first : first + 32]
-        clips = [soundfile.read(p.path, dtype="float32")[0] for p in chosen]
-        lessons.add(clips, [p.description for p in chosen])
+    cache = config.cache or config.out / "heard"
+    stretches = heard(lessons, [p.path for p in plantings], cache)
+    count = -(-len(plantings) // STRETCH)
+    for k, found in enumerate(track(stretches, total=count, label=label)):
+        told = plantings[k * STRETCH : (k + 1) * STRETCH]
+        lessons.recall(found, [p.description for p in told])
     return lessons
 
 
