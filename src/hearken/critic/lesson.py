@@ -238,10 +238,8 @@ class Pupil(nn.Module):
         target = ((batch["probs"] * digits).sum(-1) - 3) / 2
         present_F = F.adaptive_max_pool1d(batch["faults"], whole)[..., : frames.shape[1]]
         said_F = self.probe["frames"](frames).transpose(1, 2).float()
-        rare = torch.tensor(_RARE, device=said_F.device)
-        by_frame = F.binary_cross_entropy_with_logits(
-            said_F, present_F, reduction="none", pos_weight=rare
-        )
+        rare = torch.tensor(_RARE, device=mean.device)
+        by_frame = F.binary_cross_entropy_with_logits(said_F, present_F, reduction="none")
         by_frame = (by_frame.mean(1) * valid).sum() / valid.sum()
         heard = batch["severity"] > 0
         by_clip = F.binary_cross_entropy_with_logits(
@@ -250,7 +248,7 @@ class Pupil(nn.Module):
         worse = (self.probe["severity"](pooled).float() - batch["severity"]) / 4
         by_type = (worse.square() * heard).sum() / heard.sum().clamp_min(1)
         by_score = F.mse_loss(self.probe["scores"](pooled).float(), target)
-        loss: Tensor = by_score + by_clip + 3 * by_frame + 0.5 * by_type
+        loss: Tensor = by_score + by_clip + 6 * by_frame + 0.5 * by_type
         return loss
 
     def _keep_frames(self, module: nn.Module, given: Any, out: Any) -> None:
