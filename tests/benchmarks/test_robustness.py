@@ -107,7 +107,7 @@ def test_the_voice_is_placed_after_or_under(speechlike):
 
 def test_lift_is_instruction_less_neutral(speechlike, monkeypatch):
     monkeypatch.setattr(robustness, "VOICES", ("en-us+m3",))
-    clips = [0.1 * speechlike] * 4
+    clips = [0.1 * speechlike] * len(robustness.SPOKEN)
     deaf = robustness.spoken(Says(lambda i, x: 3.0), clips)
     assert deaf["passed"]
     assert deaf["lift"]["noise"]["value"] == 0.0
