@@ -158,6 +158,8 @@ def main() -> None:
     for pair in args.finetune:
         name, _, run = pair.partition("=")
         rows += finetune(name, Path(run))
+    robust = args.out / "robustness.json"
+    rows += json.loads(robust.read_text(encoding="utf-8"))["rows"] if robust.exists() else []
     rows += speed(args.out / "speed.json")
     facts, _ = provenance()
     date = time.strftime("%Y-%m-%d")

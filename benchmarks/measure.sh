@@ -23,5 +23,6 @@ for kind in noise speech; do
   done
 done
 
+python benchmarks/robustness.py --data "$data" --ladders 200 --json "$out/robustness.json"
 python benchmarks/speed.py -o "$out/speed.json"
 python benchmarks/collect.py "$out"

@@ -11,9 +11,10 @@ import pytest
 
 from hearken import media
 from hearken.critic.grammar import render
-from hearken.errors import GrammarError, ManifestError, UsageError
+from hearken.errors import GrammarError, ManifestError, MetricError, UsageError
 from hearken.loops import critic_eval
 from hearken.loops.critic_eval import Config, Trial, main
+from hearken.metrics import blind, table
 from hearken.nouns import DIMENSIONS, Description, Fault, Score
 
 
@@ -48,7 +49,7 @@ def trials(tmp_path, monkeypatch):
         media.write_audio(path, np.full(16000, i / 100, np.float32) * np.tile([1, -1], 8000))
         d = truth(i)
         values = {k: s.value for k, s in d.scores.items()}
-        made.append(Trial(f"{i:03d}", path, values, f"talker{i % 7}", d.words, d))
+        made.append(Trial(f"{i:03d}", path, values, f"talker{i % 7}", words=d.words, truth=d))
     monkeypatch.setattr(critic_eval, "_trials", lambda config: made)
     return made
 
@@ -70,8 +71,16 @@ def test_the_truth_gets_full_marks_and_controls_none(trials, tmp_path, capsys):
     assert abs(found["controls"]["shuffled"]["noise"]) < 0.2
     assert found["controls"]["silence"]["noise"] is None  # one score for every silence
     assert "fault type micro recall" in capsys.readouterr().out
+    # A point on a digit is the whole triangle around it, or half of one at the ends.
+    assert found["coverage"]["noise"]["value"] == 1.0
+    assert found["coverage"]["noise"]["width"] == pytest.approx((3 * 1.367544 + 2 * 0.683772) / 5)
+    assert found["words"]["said"] == found["words"]["true"]
+    assert found["words"]["said"]["distinct"] == 1.0
+    assert found["tools"] == {}
     for name in ("metrics.jsonl", "rows.csv", "table.md", "table.json", "config.yaml"):
         assert (tmp_path / "o" / name).exists()
+    assert "clip number" in (tmp_path / "o" / "report.html").read_text()
+    assert (tmp_path / "o" / "plots" / "scatter_noise.svg").exists()
 
 
 def test_types_against_the_commonest_by_hand(trials, tmp_path):
@@ -148,6 +157,74 @@ def test_bad_csv(tmp_path, text, word):
     (tmp_path / "r.csv").write_text(text)
     with pytest.raises(ManifestError, match=word):
         main(Config(rated=tmp_path / "r.csv", out=tmp_path / "o"), critic=Knows())
+
+
+def test_qualispeech_has_scores_and_words(tmp_path):
+    free = "feeling of voice,noise description,distortion description,unnatural pause"
+    lines = ["id," + ",".join(DIMENSIONS) + f",{free},description"]
+    for i in range(1, 7):
+        media.write_audio(tmp_path / f"{i}.wav", np.tile([1, -1], 8000) * np.float32(i / 100))
+        values = [f"{truth(i).scores[d].value:g}" for d in DIMENSIONS]
+        lines.append(",".join([f"{i}.wav", *values, "", "", "", "", truth(i).words]))
+    (tmp_path / "test.csv").write_text("\n".join(lines) + "\n")
+    found = main(Config(qualispeech=tmp_path, out=tmp_path / "o", resamples=50), critic=Knows())
+    assert found["mean_pcc"] == pytest.approx(1.0)
+    assert found["coverage"]["speed"]["value"] == 1.0
+    assert found["rouge_l"]["value"] == 1.0
+    assert found["words"]["true"] == found["words"]["said"]
+    assert found["types"] is found["confidence"] is None
+
+
+def rated(folder: Path, groups: str) -> Path:
+    for i in range(1, 10):
+        media.write_audio(folder / f"{i}.wav", np.tile([1, -1], 8000) * np.float32(i / 100))
+    lines = [f"{i}.wav,{truth(i).scores['overall'].value},s{i % 3}" for i in range(1, 10)]
+    (folder / "r.csv").write_text(f"path,score,{groups}\n" + "\n".join(lines) + "\n")
+    return folder / "r.csv"
+
+
+@pytest.mark.parametrize("column", ["group", "sentence"])
+def test_ranks_within_groups(tmp_path, column):
+    config = Config(rated=rated(tmp_path, column), out=tmp_path / "o", resamples=50)
+    found = main(config, critic=Knows())
+    assert found["tools"]["critic"]["within"]["value"] == pytest.approx(1.0)
+    assert found["tools"]["critic"]["within"]["count"] == 3
+
+
+def test_other_tools_stand_beside_the_critic(tmp_path, monkeypatch):
+    def loudness(x):
+        if np.abs(x).max() > 0.085:
+            raise MetricError("too loud")
+        return {"ovrl": -float(np.abs(x).max()), "sig": 0.0, "bak": 0.0}
+
+    monkeypatch.setattr(blind, "dnsmos", loudness)
+    dnsmos = replace(table.METRICS["dnsmos"], package=None)
+    monkeypatch.setitem(table.METRICS, "dnsmos", dnsmos)
+    config = Config(
+        rated=rated(tmp_path, "group"), out=tmp_path / "o", resamples=50, against="dnsmos"
+    )
+    found = main(config, critic=Knows())["tools"]
+    assert list(found) == ["critic", "dnsmos"]
+    assert found["critic"]["pcc"]["count"] == found["dnsmos"]["pcc"]["count"] == 8
+    assert found["critic"]["pcc"]["value"] == pytest.approx(1.0)
+    assert found["dnsmos"]["pcc"]["value"] < 0.9
+    rows = [json.loads(x) for x in (tmp_path / "o" / "metrics.jsonl").read_text().splitlines()]
+    assert [r["tool_errors"] for r in rows if r.get("tool_errors")] == ["dnsmos: too loud"]
+    assert "beside other tools" in (tmp_path / "o" / "table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("against", "word"),
+    [("dnsmos", "pip install"), ("pesq_wb", "reference"), ("mos", "none of")],
+)
+def test_a_tool_that_cannot_run_is_said_first(tmp_path, monkeypatch, against, word):
+    missing = "dnsmos" in against
+    monkeypatch.setattr(table.importlib.util, "find_spec", lambda name: None if missing else name)
+    critic = Knows()
+    config = Config(rated=rated(tmp_path, "group"), out=tmp_path / "o", against=against)
+    with pytest.raises(UsageError, match=word):
+        main(config, critic=critic)
+    assert critic.heard == 0
 
 
 def test_one_source_is_needed(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hearken.errors import MetricError
-from hearken.metrics.agreement import bootstrap_ci, pcc, srcc
+from hearken.metrics.agreement import bootstrap_ci, pcc, srcc, within_groups
 
 
 def test_by_hand():
@@ -84,3 +84,21 @@ def test_bad_calls():
         bootstrap_ci([])
     with pytest.raises(MetricError, match="labels"):
         bootstrap_ci([1.0, 2.0], ["a"])
+
+
+def test_within_groups_by_hand():
+    true = [1, 2, 3, 1, 2, 3, 4, 4, 4, 1, 2, 1, 2, 3]
+    said = [1, 2, 3, 3, 2, 1, 1, 2, 3, 1, 2, 7, 7, 7]
+    label = [*"aaabbbcccdd", *"eee"]
+    found = within_groups(said, true, label, resamples=200)
+    # a: 1, b: -1, e: one value for all is 0; c has one truth and d two clips.
+    assert found.value == pytest.approx(0.0)
+    assert found.count == found.clusters == 3
+    assert found.low < 0 < found.high
+
+
+def test_within_groups_needs_a_group():
+    with pytest.raises(MetricError, match="no group"):
+        within_groups([1, 2], [1, 2], ["a", "a"])
+    with pytest.raises(MetricError, match="2 values"):
+        within_groups([1, 2], [1, 2, 3], ["a", "a", "a"])

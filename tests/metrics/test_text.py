@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hearken.metrics.text import rouge_l
+from hearken.metrics.text import Variety, rouge_l, variety
 
 
 def test_by_hand():
@@ -26,3 +26,11 @@ def test_empty():
 
 def test_length_weighs_in():
     assert rouge_l("rain", "rain rain rain") == pytest.approx(2 * 1 / 4)
+
+
+def test_variety_by_hand():
+    found = variety(["Rain falls. Rain falls!", "rain, falls.  ...", "", "A dog barks 2.5 times"])
+    # "2.5" ends a sentence at its dot: rain falls / a dog barks 2 / 5 times.
+    assert found == Variety(texts=4, distinct=1.0, sentences=3, type_token_ratio=8 / 12)
+    assert variety(["Hum.", "hum"]).distinct == 0.5  # case and stops do not make another text
+    assert variety([]) == Variety(0, 0.0, 0, 0.0)

@@ -3,15 +3,18 @@
     hearken eval critic --faults DIR | --qualispeech DIR | --rated FILE.csv  --out DIR
 
 Truth is a folder of planted faults, QualiSpeech's ratings, or any csv with `path` and `score`
-(the overall rating; columns named after other dimensions are read too, `speaker` groups clips).
-What can be measured depends on it: scores always; fault types, times and words on planted
-faults; words also on QualiSpeech. An answer that does not follow the grammar is a row with its
-error: it counts as nothing said in fault recall, is left out of correlations, and lowers
-`share parsed`, which stands beside every number.
+(the overall rating; columns named after other dimensions are read too, `speaker` is what
+intervals draw, and within `group`, or `sentence`, clips are also ranked on their own).
+What can be measured depends on it: scores and their intervals always; fault types, times,
+confidence and words on planted faults; words also on QualiSpeech. An answer that does not follow
+the grammar is a row with its error: it counts as nothing said in fault recall, is left out of
+correlations, and lowers `share parsed`, which stands beside every number.
 
 Controls: the same answers shuffled over the clips, and answers to silence of the same length;
-a critic that listens loses its correlation in both. Writes metrics.jsonl (a line per clip),
-rows.csv, table.json, table.md. Left out of the textbook: an LLM as judge of the words.
+a critic that listens loses its correlation in both. `--against dnsmos,distillmos` puts today's
+tools beside its overall score. Writes metrics.jsonl (a line per clip), rows.csv, table.json,
+table.md, plots/*.svg and report.html, which holds them all and asks the network for nothing.
+Left out of the textbook: an LLM as judge of the words.
 """
 
 from __future__ import annotations
@@ -26,11 +29,15 @@ import numpy as np
 
 from hearken import media
 from hearken.critic.grade import grade
+from hearken.critic.interval import interval
 from hearken.data import corpus, qualispeech
 from hearken.errors import GrammarError, HearkenError, ManifestError, UsageError
-from hearken.metrics import heard, spans, tabulate
+from hearken.metrics import heard, heard_page, spans, table, tabulate
+from hearken.metrics.heard_faults import faults_text
+from hearken.metrics.heard_tables import tables
 from hearken.metrics.text import rouge_l
-from hearken.nouns import DIMENSIONS, FAULT_TYPES, Audio, Description, Fault
+from hearken.metrics.tools import PREFIX
+from hearken.nouns import DIMENSIONS, FAULT_TYPES, SAMPLE_RATE, Audio, Description, Fault
 from hearken.run import config as configs
 from hearken.run.track import Run, track
 
@@ -48,7 +55,7 @@ class Config:
     qualispeech: Path | None = None
     """QualiSpeech csv, or the folder with test.csv (else val.csv, train.csv)."""
     rated: Path | None = None
-    """A csv with the columns path and score."""
+    """A csv with the columns path and score; also speaker, and group or sentence."""
     audio_root: Path | None = None
     """Where the clips of a csv lie; the csv's own folder by default."""
     out: Path = Path("")
@@ -57,6 +64,8 @@ class Config:
     """Folder or hub name of a critic; empty for the shipped one."""
     revision: str | None = None
     """Revision of a critic from a hub."""
+    against: str = ""
+    """Comma list of tools without a reference, to stand beside the critic: dnsmos, distillmos."""
     limit: int = 0
     """Only the first so many clips; 0 for all."""
     batch_size: int = 16
@@ -99,6 +108,7 @@ class Trial:
         path: of the audio.
         scores: true values on 1-5 by dimension; only those that are known.
         speaker: the cluster of confidence intervals; the clip itself where unknown.
+        group: clips to be ranked among themselves; "" for none.
         words: true words, None where unknown.
         truth: the whole true description, where faults are known.
     """
@@ -107,6 +117,7 @@ class Trial:
     path: Path
     scores: Mapping[str, float]
     speaker: str
+    group: str = ""
     words: str | None = None
     truth: Description | None = None
 
@@ -119,11 +130,13 @@ def main(config: Config, *, critic: Listens | None = None) -> dict[str, Any]:
         critic: used instead of the one that `config` names.
 
     Returns:
-        `clips`, `parsed` (share), `pcc` and `srcc` by dimension (value, low, high), `mean_pcc`,
-        `types` (recall, precision, f1; macro and micro, and of the commonest type), `spans`,
-        `rouge_l`, `grade`, `controls` and `folder`; None where the truth does not hold it.
+        `clips`, `parsed` (share), `pcc`, `srcc` and `coverage` by dimension (value, low, high),
+        `mean_pcc`, `types` (recall, precision, f1; macro and micro, and of the commonest type),
+        `spans`, `confidence`, `rouge_l`, `words`, `grade`, `intervals` (of the means), `controls`,
+        `tools` and `folder`; None where the truth does not hold it.
     """
     configs.needs(config, "out")
+    _tools(config)  # what is not installed is said before anything is heard
     trials = _trials(config)
     critic = critic or _load_critic(config)
     with Run.open(config.out, config, resume=config.resume) as run:
@@ -139,9 +152,10 @@ def main(config: Config, *, critic: Listens | None = None) -> dict[str, Any]:
             _hear(run, critic, config, [t for t in few if t[1].key not in known], "silence")
         rows = run.history()
     results = heard.results(rows, resamples=config.resamples, seed=config.seed)
-    tables = heard.tables(results)
-    tabulate.write(config.out, tables, rows)
-    tabulate.show(tables)
+    found = tables(results)
+    tabulate.write(config.out, found, rows)
+    heard_page.write(config.out, results, found, rows)
+    tabulate.show(found)
     return {**results.summary(), "folder": str(config.out)}
 
 
@@ -151,6 +165,19 @@ def _load_critic(config: Config) -> Listens:
     return Critic.from_pretrained(
         config.critic or None, revision=config.revision, device=config.device
     )
+
+
+def _tools(config: Config) -> tuple[str, ...]:
+    """The names in `against`.
+
+    Raises:
+        UsageError: one that is unknown, needs a reference, or is not installed.
+    """
+    names = table.choose(config.against) if config.against else ()
+    for name in names:
+        if table.METRICS[name].intrusive:
+            raise UsageError(f"--against {name}: needs a clean reference; name dnsmos, distillmos")
+    return names
 
 
 def _hear(
@@ -177,10 +204,22 @@ def _hear(
         part = keys[start : start + size]
         answers = critic.listen([sounds[k] for k in part], batch_size=size)
         said.update(zip(part, answers, strict=True))
+    tools = () if control else _tools(config)
     for i, trial in chunk:
-        answer = said.get(trial.key)
+        answer, sound = said.get(trial.key), sounds.get(trial.key)
         about = {"clip": trial.key, "control": control, "speaker": trial.speaker}
-        run.log(i, {**about, **_row(trial, answer, problems.get(trial.key, ""))})
+        about |= {"group": trial.group}
+        seconds = None if sound is None else len(sound) / SAMPLE_RATE
+        others = _others(trial.key, sound, tools) if tools else {}
+        row = _row(trial, answer, problems.get(trial.key, ""))
+        run.log(i, {**about, "seconds": seconds, **others, **row})
+
+
+def _others(key: str, sound: Audio | None, tools: Sequence[str]) -> dict[str, float | str | None]:
+    """What other tools give one clip, and why one could not."""
+    found = table.measure(table.Item(key, sound), tools)
+    named = {PREFIX + t: found.values[table.METRICS[t].columns[0]] for t in tools}
+    return {**named, "tool_errors": "; ".join(f"{t}: {e}" for t, e in found.errors.items())}
 
 
 def _row(
@@ -191,14 +230,18 @@ def _row(
     ok = isinstance(said, Description)
     for d in DIMENSIONS:
         row[f"true/{d}"] = trial.scores.get(d)
-        row[f"said/{d}"] = said.scores[d].value if isinstance(said, Description) else None
+        score = said.scores[d] if isinstance(said, Description) else None
+        row[f"said/{d}"] = score.value if score else None
+        row[f"lo/{d}"], row[f"hi/{d}"] = interval(score.probs) if score else (None, None)
     row |= {"heard": not problem, "parsed": ok}
     faults = said.faults if isinstance(said, Description) else ()
     words = said.words if isinstance(said, Description) else ""
-    row["said/types"] = _types(faults)
+    row |= {"said/words": words if ok else None, "true/words": trial.words}
+    row |= {"said/types": _types(faults), "said/faults": faults_text(faults)}
     row["rouge_l"] = None if trial.words is None else rouge_l(words, trial.words)
     if trial.truth is not None:
-        row["true/types"] = _types(trial.truth.faults)
+        row |= {"true/types": _types(trial.truth.faults)}
+        row |= {"true/faults": faults_text(trial.truth.faults)}
         row |= _span_fields("all", faults, trial.truth.faults)
         row |= _span_fields("timed", _timed(faults), _timed(trial.truth.faults))
         row["grade"] = grade(said, trial.truth).total if said is not None else 0.0
@@ -247,7 +290,8 @@ def _trials(config: Config) -> list[Trial]:
 
 def _of_planting(p: corpus.Planting) -> Trial:
     values = {d: s.value for d, s in p.description.scores.items()}
-    return Trial(p.key, p.path, values, p.speaker or p.key, p.description.words, p.description)
+    truth = p.description
+    return Trial(p.key, p.path, values, p.speaker or p.key, words=truth.words, truth=truth)
 
 
 def _of_qualispeech(path: Path, audio_root: Path | None) -> Iterator[Trial]:
@@ -258,7 +302,7 @@ def _of_qualispeech(path: Path, audio_root: Path | None) -> Iterator[Trial]:
             raise ManifestError(f"{path}: no test.csv, val.csv or train.csv")
         path = listing
     for i, r in enumerate(qualispeech.read(path, audio_root or path.parent)):
-        yield Trial(f"{i:06d} {r.path.stem}", r.path, r.scores, r.path.stem, r.words or None)
+        yield Trial(f"{i:06d} {r.path.stem}", r.path, r.scores, r.path.stem, words=r.words or None)
 
 
 def _of_rated(path: Path, audio_root: Path | None) -> Iterator[Trial]:
@@ -283,6 +327,7 @@ def _of_rated(path: Path, audio_root: Path | None) -> Iterator[Trial]:
             file_path,
             scores,
             cells.get("speaker", "") or cells["path"],
+            cells.get("group", "") or cells.get("sentence", ""),
         )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hearken.errors import MetricError
 
-__all__ = ["Interval", "bootstrap_ci", "pcc", "srcc"]
+__all__ = ["Interval", "bootstrap_ci", "pcc", "srcc", "try_ci", "within_groups"]
 
 Statistic = Callable[[NDArray[Any]], float]
 
@@ -49,6 +49,48 @@ def srcc(a: ArrayLike, b: ArrayLike) -> float:
     """
     x, y = _pair(a, b)
     return pcc(_ranks(x), _ranks(y))
+
+
+def within_groups(
+    said: Sequence[float],
+    true: Sequence[float],
+    groups: Sequence[Hashable],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """Mean Spearman correlation within groups, and its interval over groups.
+
+    One sentence through many systems is a group: what differs within it is quality alone.
+    Groups of fewer than three clips, or with one true value for all, say nothing and are left
+    out; one value said of clips that differ in truth is a correlation of 0.
+
+    Args:
+        said: [N] numbers.
+        true: [N] what they should agree with.
+        groups: [N] labels.
+        resamples: draws of the bootstrap.
+        seed: the same seed gives the same interval.
+
+    Returns:
+        The interval; its `count` is the number of groups.
+
+    Raises:
+        MetricError: lengths that differ, or no group that says anything.
+    """
+    if not len(said) == len(true) == len(groups):
+        raise MetricError(f"{len(said)} values, {len(true)} true ones, {len(groups)} groups")
+    members: dict[Hashable, list[int]] = {}
+    for i, group in enumerate(groups):
+        members.setdefault(group, []).append(i)
+    found = []
+    for rows in members.values():
+        ours, theirs = [said[i] for i in rows], [true[i] for i in rows]
+        if len(rows) >= 3 and len(set(theirs)) > 1:
+            found.append(srcc(ours, theirs) if len(set(ours)) > 1 else 0.0)
+    if not found:
+        raise MetricError("no group of three clips or more whose true values differ")
+    return bootstrap_ci(found, resamples=resamples, seed=seed)
 
 
 def bootstrap_ci(
@@ -97,6 +139,16 @@ def bootstrap_ci(
         tail = (1.0 - level) / 2.0
         low, high = (float(q) for q in np.quantile(draws, [tail, 1.0 - tail]))
     return Interval(value, low, high, len(rows), len(groups))
+
+
+def try_ci(
+    values: ArrayLike, clusters: Sequence[Hashable] | None = None, **options: Any
+) -> Interval | None:
+    """`bootstrap_ci`, or None where there are no rows or the statistic is not defined."""
+    try:
+        return bootstrap_ci(values, clusters, **options)
+    except MetricError:
+        return None
 
 
 def _draws(

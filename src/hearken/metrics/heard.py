@@ -2,88 +2,97 @@
 
 Works on plain rows, one a clip, as the critic's evaluation logs them:
 
-    clip, speaker, control ("" or "silence"), heard, parsed, rouge_l, grade,
+    clip, speaker, control ("" or "silence"), heard, parsed, rouge_l, grade
     true/<dimension>, said/<dimension>      numbers or None
+    lo/<dimension>, hi/<dimension>          the 90 % interval of what was said, or None
     true/types, said/types                  fault types, separated by spaces
+    true/faults, said/faults                as `faults_text` writes them
+    true/words, said/words                  text or None
     {all,timed}/{hits,said,true,iou,onset_errors_s}
+    group, against/<tool>                   what to rank within; what another tool gives the clip
 
 Rules. Correlations take the clips whose answer parsed and whose truth is known. Fault types are
 counted once a clip; an answer that did not parse said nothing. Recall of a type that never
 occurs is not defined and stays out of the macro average; precision of a type that was never said
 is 0 where it occurs. Span counts add over clips (see `spans`); mean IoU is over the clips with
-a span in answer or truth.
+a span in answer or truth. Intervals draw whole talkers.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hearken.errors import MetricError
-from hearken.metrics.agreement import Interval, bootstrap_ci, pcc, srcc
-from hearken.metrics.spans import Counts
-from hearken.metrics.tabulate import Table, plain
-from hearken.nouns import DIMENSIONS, FAULT_TYPES
+from hearken.metrics.agreement import Interval, pcc, srcc, try_ci
+from hearken.metrics.calibration import Claims, Coverage, coverage
+from hearken.metrics.heard_faults import (
+    TypeCounts,
+    claims,
+    commonest_macro,
+    macro_f1,
+    mean,
+    span_totals,
+    timed_f1,
+    type_counts,
+    type_means,
+    type_spans,
+)
+from hearken.metrics.tabulate import plain
+from hearken.metrics.text import Variety, variety
+from hearken.metrics.tools import Tool, tools
+from hearken.nouns import DIMENSIONS
 
-__all__ = ["Results", "TypeCounts", "results", "tables", "type_counts"]
+__all__ = ["SHUFFLES", "Results", "results"]
 
-_SHUFFLES = 20
+SHUFFLES = 20
 
 Row = Mapping[str, Any]
 Span = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class TypeCounts:
-    """Clips in which a fault type was said and true (hits), said, and true."""
-
-    hits: int
-    said: int
-    true: int
-
-    @property
-    def recall(self) -> float | None:
-        """Hits / true; None where it never occurs."""
-        return self.hits / self.true if self.true else None
-
-    @property
-    def precision(self) -> float | None:
-        """Hits / said; None where it was never said."""
-        return self.hits / self.said if self.said else None
-
-    @property
-    def f1(self) -> float | None:
-        """2 hits / (said + true); None where it never occurs."""
-        return 2 * self.hits / (self.said + self.true) if self.true else None
-
-
-@dataclass(frozen=True)
 class Results:
-    """All numbers of one evaluation; None where the truth does not hold what they need."""
+    """All numbers of one evaluation; None where the truth does not hold what they need.
+
+    Attributes:
+        clips, heard, parsed: how many, how many could be read, share of answers that parse.
+        pcc, srcc, coverage: by dimension.
+        mean_pcc, macro_f1, timed_f1, mean_iou: with intervals; the last two of faults with
+            times of their own.
+        types, type_spans: by fault type; spans only of types with times of their own.
+        claims: "types" and "timed" faults by their confidence.
+        words: variety of the critic's "said" words and of the "true" ones.
+        tools: the critic's overall score, and other tools, on the clips that all of them rate.
+    """
 
     clips: int
     heard: int
     parsed: float
     pcc: Mapping[str, Interval | None]
     srcc: Mapping[str, Interval | None]
+    mean_pcc: Interval | None
+    coverage: Mapping[str, Coverage | None]
     types: Mapping[str, TypeCounts] | None
+    macro_f1: Interval | None
+    type_spans: Mapping[str, Span] | None
     commonest: str | None
     commonest_recall: float | None
     spans: Mapping[str, Span] | None
+    timed_f1: Interval | None
+    mean_iou: Interval | None
+    claims: Mapping[str, Claims] | None
     rouge_l: Interval | None
+    words: Mapping[str, Variety]
     grade: Interval | None
     shuffled: Mapping[str, float | None]
     silence: Mapping[str, float | None] | None
     silence_clips: int
-
-    @property
-    def mean_pcc(self) -> float | None:
-        """Mean PCC over the dimensions that have one."""
-        return _mean([i.value for i in self.pcc.values() if i])
+    tools: Mapping[str, Tool]
 
     def summary(self) -> dict[str, Any]:
         """Everything as plain values."""
@@ -93,12 +102,36 @@ class Results:
             "parsed": self.parsed,
             "pcc": {d: plain(i) for d, i in self.pcc.items()},
             "srcc": {d: plain(i) for d, i in self.srcc.items()},
-            "mean_pcc": self.mean_pcc,
+            "mean_pcc": self.mean_pcc.value if self.mean_pcc else None,
+            "coverage": {
+                d: {**plain(c.share), "width": c.width} if c else None
+                for d, c in self.coverage.items()
+            },
             "types": self._types(),
             "spans": dict(self.spans) if self.spans else None,
+            "intervals": {
+                name: plain(getattr(self, name))
+                for name in ("mean_pcc", "macro_f1", "timed_f1", "mean_iou")
+            },
+            "confidence": {
+                name: {
+                    "claims": len(c.made),
+                    "wanted": c.wanted,
+                    "average_precision": c.average_precision,
+                    "calibration_error": c.calibration_error,
+                }
+                for name, c in self.claims.items()
+            }
+            if self.claims
+            else None,
             "rouge_l": plain(self.rouge_l),
+            "words": {name: asdict(v) for name, v in self.words.items()},
             "grade": plain(self.grade),
             "controls": {"shuffled": dict(self.shuffled), "silence": self.silence},
+            "tools": {
+                name: {k: plain(getattr(t, k)) for k in ("pcc", "srcc", "within")}
+                for name, t in self.tools.items()
+            },
         }
 
     def _types(self) -> dict[str, Any] | None:
@@ -108,9 +141,12 @@ class Results:
             **type_means(self.types),
             "commonest": self.commonest,
             "commonest_micro_recall": self.commonest_recall,
-            "commonest_macro_recall": _commonest_macro(self.types),
+            "commonest_macro_recall": commonest_macro(self.types),
             "each": {
-                t: {"recall": c.recall, "precision": c.precision, "f1": c.f1, **asdict(c)}
+                t: {
+                    **{"recall": c.recall, "precision": c.precision, "f1": c.f1, **asdict(c)},
+                    "spans": (self.type_spans or {}).get(t),
+                }
                 for t, c in self.types.items()
             },
         }
@@ -128,100 +164,28 @@ def results(rows: Sequence[Row], *, resamples: int = 1000, seed: int = 0) -> Res
     return Results(
         clips=len(main),
         heard=sum(bool(r["heard"]) for r in main),
-        parsed=_mean([float(r["parsed"]) for r in main if r["heard"]]) or 0.0,
+        parsed=mean([float(r["parsed"]) for r in main if r["heard"]]) or 0.0,
         pcc={d: _correlation(main, d, pcc, draw) for d in DIMENSIONS},
         srcc={d: _correlation(main, d, srcc, draw) for d in DIMENSIONS},
+        mean_pcc=_mean_pcc(main, draw),
+        coverage={d: _coverage(main, d, draw) for d in DIMENSIONS},
         types=types,
+        macro_f1=macro_f1(planted, **draw) if planted else None,
+        type_spans=type_spans(planted) if planted else None,
         commonest=commonest,
         commonest_recall=types[commonest].true / total if types and commonest and total else None,
-        spans={n: _spans(planted, n) for n in ("all", "timed")} if planted else None,
+        spans={n: span_totals(planted, n) for n in ("all", "timed")} if planted else None,
+        timed_f1=timed_f1(planted, **draw) if planted else None,
+        mean_iou=_mean_interval(planted, "timed/iou", draw),
+        claims=claims(planted),
         rouge_l=_mean_interval(main, "rouge_l", draw),
+        words=_words(main),
         grade=_mean_interval(main, "grade", draw),
         shuffled={d: _shuffled(main, d, seed) for d in DIMENSIONS},
         silence={d: _plain_pcc(silent, d) for d in DIMENSIONS} if silent else None,
         silence_clips=len(silent),
+        tools=tools(main, resamples=resamples, seed=seed),
     )
-
-
-def type_counts(rows: Sequence[Row]) -> dict[str, TypeCounts]:
-    """Counts by clip of every fault type that was said or is true, in the closed list's order."""
-    hits: Counter[str] = Counter()
-    said: Counter[str] = Counter()
-    true: Counter[str] = Counter()
-    for row in rows:
-        ours, theirs = set(row["said/types"].split()), set(row["true/types"].split())
-        hits.update(ours & theirs)
-        said.update(ours)
-        true.update(theirs)
-    return {t: TypeCounts(hits[t], said[t], true[t]) for t in FAULT_TYPES if said[t] or true[t]}
-
-
-def type_means(types: Mapping[str, TypeCounts]) -> dict[str, float | None]:
-    """Macro (mean over the types that occur) and micro (counts added) averages."""
-    occur = [c for c in types.values() if c.true]
-    hits = sum(c.hits for c in types.values())
-    both = TypeCounts(
-        hits, sum(c.said for c in types.values()), sum(c.true for c in types.values())
-    )
-    return {
-        "macro_recall": _mean([c.recall or 0.0 for c in occur]),
-        "macro_precision": _mean([c.precision or 0.0 for c in occur]),
-        "macro_f1": _mean([c.f1 or 0.0 for c in occur]),
-        "micro_recall": both.recall,
-        "micro_precision": both.precision,
-        "micro_f1": both.f1,
-    }
-
-
-def tables(found: Results) -> list[Table]:
-    """The tables to print: summary, scores with controls, fault types."""
-    result = [_summary_table(found), _score_table(found)]
-    if found.types:
-        body = [
-            (FAULT_TYPES[t].words, c.true, c.said, c.recall, c.precision, c.f1)
-            for t, c in found.types.items()
-        ]
-        header = ("fault type", "clips with it", "clips said", "recall", "precision", "F1")
-        result.append(Table("Fault types, by clip", header, tuple(body)))
-    return result
-
-
-def _summary_table(found: Results) -> Table:
-    body: list[tuple[str, Any]] = [
-        ("clips", found.clips),
-        ("clips that could be read", found.heard),
-        ("share parsed", found.parsed),
-        ("mean PCC", found.mean_pcc),
-        ("ROUGE-L of the words", found.rouge_l),
-        ("grade (mean of all parts)", found.grade),
-    ]
-    if found.types:
-        means = type_means(found.types)
-        body += [(f"fault type {k.replace('_', ' ')}", v) for k, v in means.items()]
-        name = FAULT_TYPES[found.commonest].words if found.commonest else "-"
-        body.append((f'micro recall of always "{name}"', found.commonest_recall))
-        body.append((f'macro recall of always "{name}"', _commonest_macro(found.types)))
-    for name, span in (found.spans or {}).items():
-        label = "all faults" if name == "all" else "faults with their own times"
-        body += [(f"{label}: {k}", v) for k, v in span.items()]
-    return Table("The critic against the truth", ("measure", "value"), tuple(body))
-
-
-def _score_table(found: Results) -> Table:
-    silence = found.silence or {}
-    body = tuple(
-        (d, found.pcc[d], found.srcc[d], found.shuffled[d], silence.get(d))
-        for d in DIMENSIONS
-        if found.pcc[d] or found.shuffled[d] is not None
-    )
-    header = ("dimension", "PCC", "SRCC", "PCC, answers shuffled", "PCC, hearing silence")
-    notes = [f"95 % intervals: percentile bootstrap over talkers. {_SHUFFLES} shuffles."]
-    if found.silence_clips:
-        notes.append(
-            f'Silence: {found.silence_clips} clips; "-" means that every silence got the same '
-            "score, as it should."
-        )
-    return Table("Scores", header, body, tuple(notes))
 
 
 def _pairs(rows: Sequence[Row], d: str) -> list[tuple[float, float, str]]:
@@ -234,16 +198,43 @@ def _correlation(
     rows: Sequence[Row], d: str, measure: Any, draw: Mapping[str, int]
 ) -> Interval | None:
     pairs = _pairs(rows, d)
-    try:
-        return bootstrap_ci(
-            [(s, t) for s, t, _ in pairs],
-            [speaker for _, _, speaker in pairs],
-            statistic=lambda x: float(measure(x[:, 0], x[:, 1])),
-            resamples=draw["resamples"],
-            seed=draw["seed"],
-        )
-    except MetricError:
+    return try_ci(
+        [(s, t) for s, t, _ in pairs],
+        [speaker for _, _, speaker in pairs],
+        statistic=lambda x: float(measure(x[:, 0], x[:, 1])),
+        **draw,
+    )
+
+
+def _mean_pcc(rows: Sequence[Row], draw: Mapping[str, int]) -> Interval | None:
+    """Mean PCC over the dimensions that have one, in all rows and in every draw of them."""
+    known = [d for d in DIMENSIONS if _plain_pcc(rows, d) is not None]
+    values = [[r[f"{side}/{d}"] for d in known for side in ("said", "true")] for r in rows]
+
+    def average(x: NDArray[Any]) -> float:
+        found = []
+        for i in range(len(known)):
+            pair = x[:, 2 * i : 2 * i + 2]
+            pair = pair[np.isfinite(pair).all(axis=1)]
+            found.append(pcc(pair[:, 0], pair[:, 1]))
+        if not found:
+            raise MetricError("no dimension has a correlation")
+        return float(np.mean(found))
+
+    table = np.array(values, dtype=float)
+    return try_ci(table, [r["speaker"] for r in rows], statistic=average, **draw)
+
+
+def _coverage(rows: Sequence[Row], d: str, draw: Mapping[str, int]) -> Coverage | None:
+    kept = [r for r in rows if r.get(f"lo/{d}") is not None and r[f"true/{d}"] is not None]
+    if not kept or not all(1 <= r[f"true/{d}"] <= 5 for r in kept):  # rated on another scale
         return None
+    return coverage(
+        [(r[f"lo/{d}"], r[f"hi/{d}"]) for r in kept],
+        [r[f"true/{d}"] for r in kept],
+        [r["speaker"] for r in kept],
+        **draw,
+    )
 
 
 def _plain_pcc(rows: Sequence[Row], d: str) -> float | None:
@@ -259,47 +250,19 @@ def _shuffled(rows: Sequence[Row], d: str, seed: int) -> float | None:
     rng = np.random.default_rng(seed)
     said, true = [s for s, _, _ in pairs], [t for _, t, _ in pairs]
     try:
-        return _mean([pcc(rng.permutation(said), true) for _ in range(_SHUFFLES)])
+        return mean([pcc(rng.permutation(said), true) for _ in range(SHUFFLES)])
     except MetricError:
         return None
 
 
+def _words(rows: Sequence[Row]) -> dict[str, Variety]:
+    """Of the answers that parsed, and of the true words of the same clips."""
+    parsed = [r for r in rows if r["parsed"]]
+    found = {"said": variety([r["said/words"] for r in parsed])}
+    true = [r["true/words"] for r in parsed if r["true/words"] is not None]
+    return {**found, "true": variety(true)} if true else found
+
+
 def _mean_interval(rows: Sequence[Row], column: str, draw: Mapping[str, int]) -> Interval | None:
     kept = [r for r in rows if r.get(column) is not None]
-    if not kept:
-        return None
-    return bootstrap_ci(
-        [r[column] for r in kept],
-        [r["speaker"] for r in kept],
-        resamples=draw["resamples"],
-        seed=draw["seed"],
-    )
-
-
-def _spans(rows: Sequence[Row], name: str) -> Span:
-    total = Counts()
-    for r in rows:
-        errors = tuple(float(e) for e in r[f"{name}/onset_errors_s"].split())
-        total += Counts(r[f"{name}/hits"], r[f"{name}/said"], r[f"{name}/true"], errors)
-    ious = [r[f"{name}/iou"] for r in rows if r[f"{name}/iou"] is not None]
-    return {
-        "spans true": total.true,
-        "spans said": total.said,
-        "precision at IoU 0.5": total.precision,
-        "recall at IoU 0.5": total.recall,
-        "F1 at IoU 0.5": total.f1,
-        "mean IoU": _mean(ious),
-        "median onset error of hits, s": (
-            float(np.median(total.onset_errors_s)) if total.onset_errors_s else None
-        ),
-    }
-
-
-def _commonest_macro(types: Mapping[str, TypeCounts]) -> float | None:
-    """Recall of always answering one type: 1 on it, 0 on the others, averaged over types."""
-    occur = sum(c.true > 0 for c in types.values())
-    return 1.0 / occur if occur else None
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if len(values) else None
+    return try_ci([r[column] for r in kept], [r["speaker"] for r in kept], **draw)
