@@ -21,20 +21,7 @@ from numpy.typing import NDArray
 
 from hearken.nouns import FAULT_TYPES, SAMPLE_RATE, Audio, Fault
 
-__all__ = [
-    "DETECTORS",
-    "background_noise",
-    "band_limiting",
-    "clicks",
-    "clipping",
-    "dropout",
-    "evidence",
-    "gain_jump",
-    "hum",
-    "noise_event",
-    "packet_loss",
-    "unnatural_pause",
-]
+__all__ = ["DETECTORS", "active_db", "evidence", "frame_levels_db", "lone_impulses_db"]
 
 Array = NDArray[np.float64]
 Detector = Callable[[Array, float, float], bool | None]
@@ -50,6 +37,9 @@ SHORTEST_S = 0.5
 
 RESOLUTION_S = 0.1
 """The step of the critic's grammar: an honest time may be wrong by this much."""
+
+STUTTER_S = 0.15
+"""Holes closer together than this may be named as one dropout."""
 
 SILENT_DB = -90.0
 """Level of full-scale 16-bit rounding: below it a frame is digital silence."""
@@ -137,7 +127,7 @@ def hum(x: Array, start_s: float, end_s: float) -> bool | None:
         between = near_db[(np.arange(16) * mains_hz + mains_hz // 2) - 1]
         over = near_db[k * mains_hz - 1] - (between[:-1] + between[1:]) / 2
         excess_db.append(float(np.mean(np.clip(over, -10.0, 30.0))))
-    return _verdict(max(excess_db), deny=3.3, agree=4.5)
+    return _verdict(max(excess_db), deny=3.0, agree=4.5)
 
 
 def clipping(x: Array, start_s: float, end_s: float) -> bool | None:
@@ -165,16 +155,17 @@ def clipping(x: Array, start_s: float, end_s: float) -> bool | None:
 def band_limiting(x: Array, start_s: float, end_s: float) -> bool | None:
     """The steepest fall of the speech spectrum within 1 kHz, with nothing above it.
 
-    Bands of 125 Hz over the louder frames; the upper quartile over time.
+    Bands of 125 Hz; the upper quartile over time, softest frames left out, so that a few clicks
+    do not fill the empty bands.
     """
     power_FK = _power(x, 512, 256)
     total_F = power_FK.sum(axis=1)
-    loud_FK = power_FK[total_F > 0.05 * np.quantile(total_F, 0.9)]
+    loud_FK = power_FK[total_F > 0.05 * np.median(total_F)]
     bands_FB = loud_FK[:, :256].reshape(len(loud_FK), 64, 4).sum(axis=2)
     level_B = 10 * np.log10(np.quantile(bands_FB, 0.75, axis=0) + 1e-12)
     smooth = np.convolve(level_B, np.ones(4) / 4, mode="valid")
     falls = [smooth[i] - smooth[i + 8 :].max() for i in range(6, len(smooth) - 9)]
-    return _verdict(float(max(falls)), deny=29.0, agree=48.0)
+    return _verdict(float(max(falls)), deny=24.0, agree=48.0)
 
 
 # --- faults with a time of their own: [T] is the span and its neighbourhood ------------------
@@ -189,10 +180,11 @@ def dropout(x: Array, start_s: float, end_s: float) -> bool | None:
     holes = _holes(x)
     if holes is None:
         return None
-    near = [(a, b) for a, b in holes if b > start_s - RESOLUTION_S and a < end_s + RESOLUTION_S]
-    if near:
-        near.append((near[0][0], near[-1][1]))  # a stutter of several
-    shared = max((_iou(hole, (start_s, end_s)) for hole in near), default=0.0)
+    rows: list[tuple[float, float]] = []  # several holes in a row may be named as one
+    for a, b in holes:
+        joined = bool(rows) and a - rows[-1][1] < STUTTER_S
+        rows.append((rows[-1][0] if joined else a, b))
+    shared = max((_iou(hole, (start_s, end_s)) for hole in holes + rows), default=0.0)
     return _verdict(shared, deny=0.3, agree=0.5)
 
 
@@ -207,7 +199,7 @@ def clicks(x: Array, start_s: float, end_s: float) -> bool | None:
     span_db = lone_db[_index(start_s - RESOLUTION_S) : _index(end_s + RESOLUTION_S)]
     strongest = int(np.argmax(span_db))
     span_db[max(0, strongest - CLICK) : strongest + CLICK] = -60.0
-    return _verdict(float(span_db.max()), deny=12.0, agree=16.0)
+    return _verdict(float(span_db.max()), deny=11.0, agree=16.0)
 
 
 def unnatural_pause(x: Array, start_s: float, end_s: float) -> bool | None:
@@ -248,8 +240,8 @@ def gain_jump(x: Array, start_s: float, end_s: float) -> bool | None:
 def noise_event(x: Array, start_s: float, end_s: float) -> bool | None:
     """Does any band hold more in the quieter moments of the span than outside it?
 
-    30th percentile over time in 17 bands; the second highest difference, dB. Speech falls back
-    to the same floor everywhere, so this only contradicts.
+    30th percentile over time in 17 bands; the highest difference, dB. More is no proof of an
+    event, as a voice may do that too: this only contradicts.
     """
     hop = SAMPLE_RATE // 200
     power_FK = _power(x, 400, hop, bins=512)
@@ -262,7 +254,7 @@ def noise_event(x: Array, start_s: float, end_s: float) -> bool | None:
     if len(inside) < 10 or len(outside) < 40:
         return None
     rise_B = np.quantile(inside, 0.3, axis=0) - np.quantile(outside, 0.3, axis=0)
-    return False if float(np.quantile(rise_B, 0.9)) < 0.0 else None
+    return False if float(rise_B.max()) < 1.0 else None
 
 
 def packet_loss(x: Array, start_s: float, end_s: float) -> bool | None:

@@ -25,7 +25,7 @@ from hearken.critic.repair import repair
 from hearken.errors import HearkenError
 from hearken.nouns import FAULT_TYPES, SAMPLE_RATE, Audio, Description, Fault, Score
 
-__all__ = ["Checked", "Dropped", "Scorer", "Verdict", "verify"]
+__all__ = ["Checked", "Dropped", "Scorer", "Verdict", "relisten", "verify"]
 
 Depth = Literal["signal", "full"]
 Reason = Literal["signal", "repair"]
@@ -115,53 +115,69 @@ def verify(
     pairs = list(zip(clips, said, strict=True))
     verdicts = [[Verdict(evidence(clip, f)) for f in d.faults] for clip, d in pairs]
     if depth == "full":
-        trials = _trials(pairs, verdicts, critic.window_s, seed)
-        while chunk := list(islice(trials, max(1, batch_size // 3))):
-            for trial, found in zip(chunk, _heard(critic, chunk, batch_size), strict=True):
-                row = verdicts[trial.clip]
-                row[trial.fault] = replace(row[trial.fault], repair=found)
+        open_ = [
+            (p, k)
+            for p, row in enumerate(verdicts)
+            for k, verdict in enumerate(row)
+            if verdict.signal is not False
+        ]
+        claims = [(clips[p], said[p].faults[k]) for p, k in open_]
+        found = relisten(critic, claims, seed=seed, batch_size=batch_size)
+        for (p, k), helps in zip(open_, found, strict=True):
+            verdicts[p][k] = replace(verdicts[p][k], repair=helps)
     return [_checked(d, row) for (_, d), row in zip(pairs, verdicts, strict=True)]
+
+
+def relisten(
+    critic: Scorer,
+    claims: Sequence[tuple[Audio, Fault]],
+    *,
+    seed: int = 0,
+    batch_size: int = 16,
+) -> list[bool | None]:
+    """Of each (clip [T], fault): does its repair raise the score, and by more than the control's?
+
+    Returns:
+        One answer for each claim; None where it cannot be asked (no repair for the type, nothing
+        to repair, no room for a control span) or where the critic's answer cannot be read.
+    """
+    found: list[bool | None] = [None] * len(claims)
+    trials = _trials(claims, critic.window_s, seed)
+    while chunk := list(islice(trials, max(1, batch_size // 3))):
+        for trial, helps in zip(chunk, _heard(critic, chunk, batch_size), strict=True):
+            found[trial.claim] = helps
+    return found
 
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """One fault heard again: as it is, repaired, and with the control span repaired.
+    """One claim heard again: as it is, repaired, and with the control span repaired.
 
-    `clip` and `fault` are places in what was said; `control` is None where the repair changes
-    nothing there, so that it is heard as it is.
+    `claim` is its place in the list; `control` is None where the repair changes nothing there,
+    so that it is heard as it is.
     """
 
-    clip: int
-    fault: int
+    claim: int
     dimension: str
     plain: Audio
     repaired: Audio
     control: Audio | None
 
 
-def _trials(
-    pairs: Sequence[tuple[Audio, Description]],
-    verdicts: Sequence[Sequence[Verdict]],
-    window_s: float,
-    seed: int,
-) -> Iterator[_Trial]:
-    """The faults that can be asked about by re-listening, and that no detector contradicts."""
-    for p, (clip, said) in enumerate(pairs):
-        for k, fault in enumerate(said.faults):
-            if verdicts[p][k].signal is False:
-                continue
-            plain, local = _around(clip, fault, window_s)
-            other = _elsewhere(local, len(plain) / SAMPLE_RATE, seed)
-            repaired = None if other is None else repair(plain, local)
-            if other is None or repaired is None:
-                continue
+def _trials(claims: Sequence[tuple[Audio, Fault]], window_s: float, seed: int) -> Iterator[_Trial]:
+    """The claims that can be asked about, made one by one: sound is only held for a batch."""
+    for k, (clip, fault) in enumerate(claims):
+        plain, local = _around(clip, fault, window_s)
+        other = _elsewhere(local, len(plain) / SAMPLE_RATE, seed)
+        repaired = None if other is None else repair(plain, local)
+        if other is not None and repaired is not None:
             dimension = FAULT_TYPES[fault.type].dimension
-            yield _Trial(p, k, dimension, plain, repaired, repair(plain, other))
+            yield _Trial(k, dimension, plain, repaired, repair(plain, other))
 
 
 def _around(clip: Audio, fault: Fault, window_s: float) -> tuple[Audio, Fault]:
     """What is heard again: a window about the fault, wider if that leaves no room for a control."""
-    length_s = max(window_s, 3 * (fault.end_s - fault.start_s))
+    length_s = max(window_s, 4 * (fault.end_s - fault.start_s))
     last_s = max(0.0, len(clip) / SAMPLE_RATE - length_s)
     first_s = min(last_s, max(0.0, (fault.start_s + fault.end_s - length_s) / 2))
     first = round(first_s * SAMPLE_RATE)
