@@ -17,7 +17,7 @@ class Fake:
 
     window_s = 6.0
 
-    def __init__(self, *, deaf: bool = False, broken: bool = False) -> None:
+    def __init__(self, *, deaf: bool = False, broken: str = "") -> None:
         self.deaf, self.broken = deaf, broken
         self.heard: list[Audio] = []
         self.calls: list[int] = []
@@ -27,6 +27,8 @@ class Fake:
     ) -> list[dict[str, Score] | HearkenError]:
         self.heard += list(clips)
         self.calls.append(len(clips))
+        if self.broken == "raises":
+            raise HearkenError("no memory")
         if self.broken:
             return [GrammarError("not a digit", text="noise: x", line=1) for _ in clips]
         return [self._one(c) for c in clips]
@@ -132,8 +134,9 @@ def test_without_room_for_a_control_nothing_is_asked(
     assert fake.heard == []
 
 
-def test_an_answer_that_cannot_be_read_is_no_opinion(holed: Audio) -> None:
-    (found,) = verify(Fake(broken=True), [holed], [said(HOLE)])
+@pytest.mark.parametrize("broken", ["unreadable", "raises"])
+def test_an_answer_that_does_not_come_is_no_opinion(holed: Audio, broken: str) -> None:
+    (found,) = verify(Fake(broken=broken), [holed], [said(HOLE)])
     assert found.verified == ("signal",)
     assert found.dropped == ()
 

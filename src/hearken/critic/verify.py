@@ -200,9 +200,12 @@ def _elsewhere(fault: Fault, seconds: float, seed: int) -> Fault | None:
 
 
 def _heard(critic: Scorer, trials: Sequence[_Trial], batch_size: int) -> list[bool | None]:
-    """Of each trial: does the repair help, and more than the control does? None: unreadable."""
+    """Of each trial: does the repair help, and more than the control does? None: no answer."""
     sounds = [s for t in trials for s in (t.plain, t.repaired, t.control) if s is not None]
-    answers = iter(critic.scores(sounds, batch_size=batch_size))
+    try:
+        answers = iter(critic.scores(sounds, batch_size=batch_size))
+    except HearkenError:
+        return [None] * len(trials)
     found: list[bool | None] = []
     for trial in trials:
         plain, repaired = next(answers), next(answers)
