@@ -22,12 +22,20 @@ class FakeEar:
 
     def __init__(self) -> None:
         self.batches: list[int] = []
+        self.scored = 0
 
     def listen(
         self, clips: Sequence[Audio], *, batch_size: int = 16
     ) -> list[Description | HearkenError]:
         self.batches.append(len(clips))
         return [self._one(c) for c in clips]
+
+    def scores(
+        self, clips: Sequence[Audio], *, batch_size: int = 16
+    ) -> list[dict[str, Score] | HearkenError]:
+        self.scored += len(clips)
+        said = [self._one(c) for c in clips]
+        return [dict(s.scores) if isinstance(s, Description) else s for s in said]
 
     def _one(self, clip: Audio) -> Description | HearkenError:
         if clip[0] > 0.99:

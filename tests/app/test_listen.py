@@ -139,6 +139,71 @@ def test_warnings_name_what_is_unsure(
     assert "short" not in found["long"]
 
 
+@pytest.fixture
+def holed(tmp_path: Path, speechlike: Audio) -> str:
+    """Half a second to 1.5 s of steady noise is silence; the fake critic names 0.5-2.1 s."""
+    x = 0.05 * np.random.default_rng(0).standard_normal(48000).astype(np.float32)
+    x[8000:32000] = 0.0
+    media.write_audio(tmp_path / "holed.wav", x)
+    return str(tmp_path / "holed.wav")
+
+
+@pytest.mark.parametrize("flags", [["--verify"], ["--verify=full"], ["--verify", "signal"]])
+def test_a_checked_record_says_what_bears_out_each_fault(
+    ear: Any, holed: str, capsys: pytest.CaptureFixture[str], flags: list[str]
+) -> None:
+    assert main(["listen", *flags, holed]) == 0
+    (row,) = rows(capsys)
+    Record.model_validate(row)
+    assert row["decode"]["verify"] == ("signal" if "signal" in flags else "full")
+    assert {f["type"]: f["verified"] for f in row["faults"]} == {
+        "background_noise": "signal",
+        "dropout": "signal",
+    }
+    assert row["dropped"] == []
+
+
+def test_what_is_dropped_is_not_lost(
+    ear: Any, wav: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["listen", str(wav), "--verify=signal"]) == 0
+    (row,) = rows(capsys)
+    found = Record.model_validate(row)
+    assert [(f.type, f.verified) for f in found.faults] == [("background_noise", "abstained")]
+    assert [(d["type"], d["start"], d["reason"]) for d in row["dropped"]] == [
+        ("dropout", 0.5, "signal")
+    ]
+    assert ear.scored == 0
+    main(["listen", str(wav), "--verify=signal", "-f", "text"])
+    assert "dropped  0.5-2.1 s  dropout (severity 3): signal" in capsys.readouterr().out
+
+
+def test_without_verify_a_record_says_nothing_of_it(
+    ear: Any, holed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["listen", holed])
+    (row,) = rows(capsys)
+    assert "dropped" not in row
+    assert all("verified" not in f for f in row["faults"])
+    assert "verify" not in row["decode"]
+
+
+def test_verify_leaves_bad_rows_in_their_place(
+    ear: Any, many: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["listen", "--verify", *many]) == 3
+    found = rows(capsys)
+    assert [r["path"] for r in found] == many
+    assert ["dropped" in r for r in found] == [not Path(n).stem.isalpha() for n in many]
+
+
+def test_verify_takes_no_other_depth(ear: Any, wav: Path) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(["listen", str(wav), "--verify=deep"])
+    assert error.value.code == 2
+    assert ear.batches == []
+
+
 @pytest.mark.parametrize(
     ("flags", "code"),
     [

@@ -73,7 +73,7 @@ def _make_printable() -> None:
 
 
 def _dispatch(argv: list[str]) -> int:
-    from hearken.app.flags import STAGES, parser
+    from hearken.app.flags import STAGES, parser, spelled
 
     if len(argv) > 1 and argv[0] in STAGES and argv[1] in STAGES[argv[0]]:
         from hearken.app import stages
@@ -83,7 +83,7 @@ def _dispatch(argv: list[str]) -> int:
     if not argv:
         top.print_help(sys.stderr)
         return USAGE
-    args = top.parse_args(argv)
+    args = top.parse_args(spelled(argv))
     return {"demo": _demo, "listen": _listen, "enhance": _enhance, "data": _data}[args.command](
         args
     )
@@ -124,6 +124,7 @@ def _listen(args: Namespace) -> int:
         ref=args.ref,
         resume=args.resume,
         overwrite=args.overwrite,
+        verify=args.verify,
         at_least=bars,
     )
     return listen.run(options)

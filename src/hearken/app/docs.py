@@ -108,6 +108,16 @@ holds 90 % of that distribution, each digit d taken as a triangle that falls to 
 d + 1), `scale` and `higher_is_better` (null for speed, where 3 is normal). `faults[]` are timed in
 seconds. Where `error` is not null there are no scores.
 
+With `--verify` a fault is kept only if nothing in the sound speaks against it. `signal`: a plain
+detector of that fault must not contradict it. `full`: besides, mending the span must raise the
+critic's score in the fault's `dimension`, and by more than mending another span of equal length,
+drawn at random from `--seed`, does. What cannot be asked is left out: there is no honest detector
+of a competing talker, a room, a codec, musical noise, over-suppression, a robotic voice or a wrong
+tempo, and no other span beside a fault that covers most of the clip. `faults[].verified` then
+says what bears a fault out (`signal`, `repair`, `signal+repair`, or `abstained` where no question
+had a clear answer), `dropped[]` holds the others with their `reason` (`signal` or `repair`), and
+`decode.verify` how far the check went. Scores and text stay as the critic wrote them.
+
 `hearken enhance` prints one JSON line for each input too: `key`, `path`, `outputs` (the files
 written, video first), `face_found` (fraction of frames with a face; null where no picture was
 looked at), `warnings`, `error`, `model`.

@@ -119,6 +119,8 @@ def text(record: Record | Failure) -> str:
         lines.append(f"  {title:<17}{s.value:4.1f}  {bar}  {s.lo:.1f}-{s.hi:.1f}{mark}")
     for f in record.faults:
         lines.append(f"  {f.start:6.1f}-{f.end:.1f} s  {label(f)}")
+    for d in record.dropped or ():
+        lines.append(f"  dropped  {d.start:.1f}-{d.end:.1f} s  {label(d)}: {d.reason}")
     if not record.faults and record.scores:
         lines.append("  no faults")
     if record.text:

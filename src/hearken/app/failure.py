@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 __all__ = ["SCHEMA_VERSION", "Failure", "as_unicode"]
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 
 def as_unicode(name: str) -> str:
@@ -41,6 +41,7 @@ class Failure:
     text: ClassVar[str | None] = None
     raw: ClassVar[str | None] = None
     faults: ClassVar[list[Any]] = []
+    dropped: ClassVar[list[Any] | None] = None
     metrics: ClassVar[Mapping[str, float | None] | None] = None
     model: ClassVar[Any] = None
     decode: ClassVar[Mapping[str, float | int | str | bool | None] | None] = None

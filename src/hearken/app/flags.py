@@ -10,7 +10,7 @@ from typing import Any
 
 from hearken import __version__
 
-__all__ = ["STAGES", "Stage", "parser"]
+__all__ = ["STAGES", "Stage", "parser", "spelled"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,9 @@ CAPS = {
 }
 """What `hearken.media.Limits` caps, and its defaults in words."""
 
+DEPTHS = ("signal", "full")
+"""How far `listen --verify` goes: the values of `hearken.critic.verify.Depth`."""
+
 _EXIT = "exit codes: 0 ok, 1 a gate failed, 2 wrong call, 3 some inputs failed, 130 interrupted"
 _INPUTS = "files, folders, globs, lists (.scp, .jsonl, .csv), or - for standard input"
 
@@ -69,6 +72,19 @@ def parser() -> argparse.ArgumentParser:
         _stages(commands, group, words)
     _data(commands)
     return top
+
+
+def spelled(argv: Sequence[str]) -> list[str]:
+    """The words with a bare --verify spelled out: argparse would take the next input for its value.
+
+    >>> spelled(["listen", "--verify", "a.wav"])
+    ['listen', '--verify=full', 'a.wav']
+    >>> spelled(["listen", "--verify", "signal", "--", "--verify"])
+    ['listen', '--verify', 'signal', '--', '--verify']
+    """
+    end = argv.index("--") if "--" in argv else len(argv)
+    bare = [i for i in range(end) if argv[i] == "--verify" and [*argv, ""][i + 1] not in DEPTHS]
+    return [f"--verify={DEPTHS[-1]}" if i in bare else word for i, word in enumerate(argv)]
 
 
 def _parser(**kwargs: Any) -> argparse.ArgumentParser:
@@ -127,6 +143,12 @@ def _listen(commands: Any) -> None:
     p.add_argument(
         "--ref", metavar="FILE|DIR",
         help="clean reference (a file, or a folder with the same stems): adds intrusive metrics",
+    )  # fmt: skip
+    p.add_argument(
+        "--verify", choices=DEPTHS,
+        help="keep a fault only if the sound bears it out: signal, no detector contradicts it; "
+        "full (also the bare flag), and mending its span raises the score more than mending "
+        "another; the record lists what was dropped",
     )  # fmt: skip
     p.add_argument("--batch-size", type=int, default=16, metavar="N", help="default: 16 clips")
     p.add_argument("--num-workers", type=int, default=2, metavar="N", help="decoders; default: 2")

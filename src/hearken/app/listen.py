@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from hearken.app.failure import Failure
 from hearken.app.inputs import Input, expand
@@ -20,8 +20,9 @@ from hearken.errors import HearkenError, UsageError
 
 if TYPE_CHECKING:
     from hearken.app.record import ModelRecord, Record
+    from hearken.critic.verify import Checked
     from hearken.media import Limits
-    from hearken.nouns import Audio, Clip, Description
+    from hearken.nouns import Audio, Clip, Description, Score
 
     Row = Record | Failure
 
@@ -54,6 +55,7 @@ class Options:
     ref: str | None = None
     resume: bool = False
     overwrite: bool = False
+    verify: Literal["signal", "full"] | None = None
     at_least: dict[str, float] = field(default_factory=dict)
 
 
@@ -68,6 +70,12 @@ class Ear(Protocol):
         self, clips: Sequence[Audio], *, batch_size: int = 16
     ) -> Sequence[Description | HearkenError]:
         """One description, or the error in its place, for each clip [T]."""
+        ...
+
+    def scores(
+        self, clips: Sequence[Audio], *, batch_size: int = 16
+    ) -> Sequence[dict[str, Score] | HearkenError]:
+        """The scores alone, or the error in their place, for each clip [T]."""
         ...
 
 
@@ -202,12 +210,13 @@ class _Hearer:
 
     def rows(self, batch: Sequence[tuple[Input, Clip | str]]) -> Iterator[tuple[Row, Clip | None]]:
         clips = [c for _, c in batch if not isinstance(c, str)]
-        said = iter(self.hear(clips)) if clips else iter(())
+        answers = self.hear(clips) if clips else []
+        said = iter(zip(answers, self.check(clips, answers), strict=True))
         for item, clip in batch:
             if isinstance(clip, str):
                 yield self._failed(item, clip), None
             else:
-                yield self._heard(item, clip, next(said)), clip
+                yield self._heard(item, clip, *next(said)), clip
 
     def hear(self, clips: Sequence[Clip]) -> Sequence[Description | HearkenError]:
         ear = self._ready()
@@ -215,6 +224,32 @@ class _Hearer:
             return ear.listen([c.samples for c in clips], batch_size=self.options.batch_size)
         except HearkenError:  # one clip of the batch: ask for each alone, to learn which
             return [self._alone(ear, c) for c in clips]
+
+    def check(
+        self, clips: Sequence[Clip], answers: Sequence[Description | HearkenError]
+    ) -> Sequence[Checked | None]:
+        """What of each answer passed; None where nothing was asked, or nothing was said."""
+        readable = [
+            (c.samples, a)
+            for c, a in zip(clips, answers, strict=True)
+            if not isinstance(a, HearkenError)
+        ]
+        if self.options.verify is None or not readable:
+            return [None] * len(answers)
+        from hearken.critic.verify import verify
+
+        heard, said = zip(*readable, strict=True)
+        passed = iter(
+            verify(
+                self._ready(),
+                heard,
+                said,
+                depth=self.options.verify,
+                seed=self.options.seed,
+                batch_size=self.options.batch_size,
+            )
+        )
+        return [None if isinstance(a, HearkenError) else next(passed) for a in answers]
 
     def _alone(self, ear: Ear, clip: Clip) -> Description | HearkenError:
         try:
@@ -231,7 +266,9 @@ class _Hearer:
     def _failed(self, item: Input, why: str) -> Failure:
         return Failure(item.key, item.path, why)
 
-    def _heard(self, item: Input, clip: Clip, said: Description | HearkenError) -> Record:
+    def _heard(
+        self, item: Input, clip: Clip, said: Description | HearkenError, checked: Checked | None
+    ) -> Record:
         from hearken.app.record import about, failed, heard
 
         ear, model = self._ready(), self.model
@@ -245,11 +282,21 @@ class _Hearer:
             item.path,
             clip,
             said,
+            checked=checked,
             model=model,
-            decode={"strategy": "greedy", "seed": self.options.seed, "window_s": ear.window_s},
+            decode=self._decode(ear),
             warnings=warnings_of(clip, ear.window_s),
             metrics=against_reference(item, clip, self.options.ref),
         )
+
+    def _decode(self, ear: Ear) -> dict[str, float | int | str | bool | None]:
+        asked = {} if self.options.verify is None else {"verify": self.options.verify}
+        return {
+            "strategy": "greedy",
+            "seed": self.options.seed,
+            "window_s": ear.window_s,
+            **asked,
+        }
 
 
 def warnings_of(clip: Clip, window_s: float) -> list[str]:

@@ -7,17 +7,19 @@ added, never renamed, within one major `SCHEMA_VERSION`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from hearken.app.failure import SCHEMA_VERSION, as_unicode
 
 if TYPE_CHECKING:
-    from hearken.nouns import Clip, Description, Score
+    from hearken.critic.verify import Checked
+    from hearken.nouns import Clip, Description, Fault, Score
 
 __all__ = [
     "SCHEMA_VERSION",
+    "DroppedRecord",
     "Enhancement",
     "FaultRecord",
     "ModelRecord",
@@ -56,6 +58,20 @@ class FaultRecord(_Frozen):
     severity: int = Field(description="1 (barely audible) to 5 (ruins the clip)", ge=1, le=5)
     detail: str = Field("", description="free words, such as 'dog bark'")
     confidence: float | None = Field(None, description="0-1, null where the critic gives none")
+    verified: str | None = Field(
+        None,
+        description="with --verify, what bears it out: signal, repair, signal+repair, or "
+        "abstained where nothing could be asked",
+    )
+
+
+class DroppedRecord(FaultRecord):
+    """A fault that --verify took out of the timeline."""
+
+    reason: Literal["signal", "repair"] = Field(
+        description="signal: a detector contradicts it; repair: mending the span does not raise "
+        "the score more than mending another"
+    )
 
 
 class ModelRecord(_Frozen):
@@ -82,6 +98,9 @@ class Record(_Frozen):
     text: str | None = Field(None, description="the critic's free sentences")
     raw: str | None = Field(None, description="its whole answer, as it wrote it")
     faults: list[FaultRecord] = Field(default_factory=list)
+    dropped: list[DroppedRecord] | None = Field(
+        None, description="with --verify, the faults named that did not pass; else not there"
+    )
     metrics: dict[str, float | None] | None = Field(
         None, description="against the reference, where --ref gave one; null where one failed"
     )
@@ -94,7 +113,8 @@ class Record(_Frozen):
 
     def line(self) -> str:
         """The record as one line of JSON, without the newline."""
-        return self.model_dump_json()
+        unchecked: Any = {"dropped": True, "faults": {"__all__": {"verified"}}}
+        return self.model_dump_json(exclude=unchecked if self.dropped is None else None)
 
 
 class Enhancement(_Frozen):
@@ -127,26 +147,25 @@ def heard(
     clip: Clip,
     said: Description,
     *,
+    checked: Checked | None = None,
     model: ModelRecord,
     decode: Mapping[str, float | int | str | bool | None],
     warnings: list[str],
     metrics: dict[str, float | None] | None = None,
 ) -> Record:
-    """The row of a clip that was heard. Dimensions and faults are in the critic's own order."""
-    from hearken.nouns import DIMENSIONS, FAULT_TYPES
+    """The row of a clip that was heard. Dimensions and faults are in the critic's own order.
 
-    faults = [
-        FaultRecord(
-            start=round(f.start_s, 3),
-            end=round(f.end_s, 3),
-            type=f.type,
-            dimension=FAULT_TYPES[f.type].dimension,
-            severity=f.severity,
-            detail=f.detail,
-            confidence=None if f.confidence is None else round(f.confidence, 4),
-        )
-        for f in said.faults
-    ]
+    With `checked`, the faults are those that passed, each with what bears it out.
+    """
+    from hearken.nouns import DIMENSIONS
+
+    if checked is None:
+        faults = [FaultRecord(**_fault(f)) for f in said.faults]
+        dropped = None
+    else:
+        passed = zip(checked.said.faults, checked.verified, strict=True)
+        faults = [FaultRecord(**_fault(f), verified=by) for f, by in passed]
+        dropped = [DroppedRecord(**_fault(d.fault), reason=d.reason) for d in checked.dropped]
     return Record(
         key=key,
         path=as_unicode(path),
@@ -155,11 +174,26 @@ def heard(
         text=said.words,
         raw=said.raw,
         faults=faults,
+        dropped=dropped,
         metrics=metrics,
         model=model,
         decode=dict(decode),
         warnings=warnings,
     )
+
+
+def _fault(fault: Fault) -> dict[str, Any]:
+    from hearken.nouns import FAULT_TYPES
+
+    return {
+        "start": round(fault.start_s, 3),
+        "end": round(fault.end_s, 3),
+        "type": fault.type,
+        "dimension": FAULT_TYPES[fault.type].dimension,
+        "severity": fault.severity,
+        "detail": fault.detail,
+        "confidence": None if fault.confidence is None else round(fault.confidence, 4),
+    }
 
 
 def about(clip: Clip) -> dict[str, Any]:
