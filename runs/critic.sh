@@ -3,7 +3,7 @@
 #
 #     runs/critic.sh DATA_DIR [OUT]
 #
-# DATA_DIR holds manifest.csv (docs/data.md). About two hours on two CPU cores. Interrupted, it goes on where it was.
+# DATA_DIR holds manifest.csv (docs/data.md). About five hours on two CPU cores, one of them for making the corpus. Interrupted, it goes on where it was.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?usage: runs/critic.sh DATA_DIR [OUT]}
@@ -11,13 +11,13 @@ out=${2:-out/critic}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} PATH="$PWD/.venv/bin:$PATH"
 again() { [ -e "$1/config.yaml" ] && echo --resume || true; }
 
-# 1. Faults with exact truth. Talkers, noises and rooms of the two splits are apart.
-hearken data faults --data "$data" -o "$out/train" --count 7000 --workers 2
+# 1. Faults with exact truth, and clips that machines have repaired. Talkers, noises and rooms of the two splits are apart.
+hearken data faults --data "$data" -o "$out/train" --count "${CLIPS:-40000}" --workers 2
 hearken data faults --data "$data" -o "$out/valid" --count 700 --split valid --workers 2
 
-# 2. Calibration: scores as distributions, faults and words, the encoder unfrozen.
-hearken train critic-calibrate --data "$out/train" --valid "$out/valid" --out "$out/calibrate" --bf16 --hear-first 2250 \
-  $(again "$out/calibrate")
+# 2. Calibration: scores as distributions, faults and words, the encoder unfrozen. First the ears alone, then everything.
+hearken train critic-calibrate --data "$out/train" --valid "$out/valid" --out "$out/calibrate" --bf16 \
+  --steps 14000 --hear-first 8000 --lr 1.4e-3 --cooldown 1600 --eval-every 700 $(again "$out/calibrate")
 
 # 3. Reasoning: GRPO on the critic's own sampled words, one bounded reward for each dimension and fault aspect.
 hearken train critic-reason --config conf/critic_reason/tiny.yaml --model "$out/calibrate/critic" --data "$out/train" \

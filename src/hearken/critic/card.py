@@ -10,7 +10,7 @@ from hearken.nouns import DIMENSIONS
 
 __all__ = ["card", "flags"]
 
-_MEANT_HERE_ONLY = ("out", "data", "valid", "init", "resume", "data_note")
+_MEANT_HERE_ONLY = ("out", "data", "valid", "init", "cache", "resume", "data_note")
 
 
 def card(facts: Mapping[str, object], numbers: Mapping[str, float | None]) -> str:
@@ -29,7 +29,8 @@ def card(facts: Mapping[str, object], numbers: Mapping[str, float | None]) -> st
         "",
         "# critic-tiny",
         "",
-        "A tiny Audio Flamingo 3 that hears up to 6 s of 16 kHz speech and answers in hearken's",
+        "A tiny Audio Flamingo 3 that hears up to 6 s of 16 kHz speech, as 80 log-mel bands and 8",
+        "channels of the waveform (`hearken.critic.waveform`), and answers in hearken's",
         f"grammar: scores 1-5 for {', '.join(d.replace('_', ' ') for d in DIMENSIONS)}; timed",
         "faults from a closed list; one or two sentences. Trained from nothing on planted faults:",
         "its scores are the planting rule's, not listeners'. Not for judging people, nor the",
