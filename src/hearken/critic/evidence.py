@@ -4,10 +4,10 @@
 
 Each detector measures one physical thing and has two thresholds: above the upper one it agrees,
 below the lower one it contradicts, between them it abstains. A contradiction takes a fault out
-of the timeline, so the lower thresholds are set on planted faults to be wrong in at most about
-two of a hundred; `benchmarks/verify.py` prints how often each is. No detector here can tell a
-competing talker, a room, a codec, musical noise, over-suppression, a robotic voice or a wrong
-tempo from clean speech with that safety, so on those there is no opinion.
+of the timeline, so the lower thresholds are set on planted training clips to be wrong in about
+two of a hundred faults (held out: none to five); `benchmarks/verify.py` prints it for each.
+No detector here can tell a competing talker, a room, a codec, musical noise, over-suppression,
+a robotic voice or a wrong tempo from clean speech with that safety: on those, no opinion.
 """
 
 from __future__ import annotations
