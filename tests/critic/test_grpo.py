@@ -13,8 +13,8 @@ from hearken.critic.tiny import TinyConfig, new_tiny
 from hearken.errors import UsageError
 
 SIZES = TinyConfig(
-    window_s=1, mel_bins=16, waveform=False, audio_width=32, audio_layers=1, audio_ffn=32, text_width=32,
-    text_layers=1, text_ffn=32, heads=2, vocab=320,
+    window_s=1, mel_bins=16, waveform=False, audio_width=32, audio_layers=1, audio_ffn=32,
+    text_width=32, text_layers=1, text_ffn=32, heads=2, vocab=320,
 )  # fmt: skip
 TEXTS = ["noise: 3\noverall: 2\nwords: A steady rain covers the voice."] * 4
 CLIPS = {f"{i}.wav": i for i in range(4)}
