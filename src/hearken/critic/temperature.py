@@ -9,6 +9,7 @@ score is read.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from hearken.nouns import DIMENSIONS, Description
 __all__ = ["coverage", "fit", "keep", "temper"]
 
 _ENOUGH = 20
-_GRID = tuple(float(t) for t in np.geomspace(0.7, 6.0, 40))  # sharper ones cost correlation
+_GRID = (1.0, *(float(t) for t in np.geomspace(0.7, 6.0, 40)))  # sharper ones cost correlation
 
 
 def temper(probs: Sequence[float], temperature: float) -> tuple[float, ...]:
@@ -64,7 +65,8 @@ def fit(
         values = [t.scores[name].value for _, t in pairs]
         misses = [abs(coverage([temper(p, t) for p in probs], values) - MASS) for t in _GRID]
         near = [t for t, miss in zip(_GRID, misses, strict=True) if miss <= min(misses) + 1e-9]
-        found[name] = round(min(near, key=lambda t: abs(np.log(t))), 4)
+        mildest: float = min(near, key=lambda t: abs(math.log(t)))
+        found[name] = round(mildest, 4)
     return found
 
 
