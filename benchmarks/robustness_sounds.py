@@ -34,7 +34,7 @@ class Sounds:
     @classmethod
     def draw(cls, data: Path, count: int, seed: int) -> Sounds:
         """`count` clips of each kind; their talkers are drawn as in `hearken data faults`."""
-        material = Material.of(manifest.split(manifest.read(data)).valid)
+        material = Material.of(manifest.split(manifest.read(data)).strangers)
         rng = np.random.default_rng([seed, 1])
         clean: list[Audio] = []
         degraded: list[Audio] = []

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Both loops, all six stages, tiny, on real recordings: minutes on two cores.
+# Both loops, all seven stages, tiny, on real recordings: minutes on two cores.
 #
 #     runs/smoke.sh DATA_DIR [OUT]
 #
@@ -19,8 +19,9 @@ hearken data scenes --data "$data" -o "$out/scenes/train" --count 6
 hearken data scenes --data "$data" -o "$out/scenes/valid" --count 4 --split valid
 hearken data check "$out/scenes/valid"
 
-say "loop 1: the critic. calibrate, reason, evaluate"
+say "loop 1: the critic. calibrate, locate, reason, evaluate"
 hearken train critic-calibrate --smoke --out "$out/critic_calibrate" --data "$out/faults/train" --valid "$out/faults/valid"
+hearken train critic-locate --smoke --out "$out/critic_locate" --data "$out/faults/train" --valid "$out/faults/valid"
 hearken train critic-reason --smoke --out "$out/critic_reason" --data "$out/faults/train" --valid "$out/faults/valid"
 hearken eval critic --smoke --out "$out/critic_eval" --faults "$out/faults/valid"
 

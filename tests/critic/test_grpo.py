@@ -180,6 +180,21 @@ def test_features_stay_with_their_rollouts(folder: Path, tmp_path: Path) -> None
         assert gap(scored(trainer, part), independent(model, part, features(part)), part) < 1e-4
 
 
+def test_credit_by_token_reaches_the_loss_and_stops_at_padding(
+    folder: Path, tmp_path: Path
+) -> None:
+    trainer = make(folder, tmp_path, beta=0.0)
+    given = np.array([[1.0], [-2.0], [0.0], [0.0]], np.float32)  # of the first tokens alone
+    trainer._credit = lambda: given
+    batch = rollouts(trainer)
+    width = batch["completion_ids"].shape[1]
+    assert batch["advantages"].tolist() == [[a, *[0.0] * (width - 1)] for a in given[:, 0]]
+    loss = trainer._compute_loss(trainer.model, batch)
+    lengths = batch["completion_mask"].sum(1)
+    expected = -(torch.from_numpy(given[:, 0]) / lengths).mean()  # the ratio is 1
+    assert float(loss.detach()) == pytest.approx(float(expected), abs=1e-5)
+
+
 def test_lora_and_checkpointing_hear(folder: Path, tmp_path: Path) -> None:
     from peft import LoraConfig
 

@@ -75,6 +75,8 @@ def test_fixed_rules_of_the_split() -> None:
     ]
     parts = split(entries)
     assert {e.group for e in parts.train} == {"PV-unknown", "GRID-s1"}
+    assert "GRID-s1" in {e.group for e in parts.valid}
+    assert {e.group for e in parts.strangers} == {e.group for e in parts.valid} - {"GRID-s1"}
     held = [e for e in parts.valid if e.group == "GRID-s1"]
     assert 0.04 < len(held) / 600 < 0.12
     assert {e.group for e in parts.valid} == {"LJ", "VCTK-p234", "GRID-s2", "GRID-s1"}

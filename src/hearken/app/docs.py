@@ -108,6 +108,11 @@ holds 90 % of that distribution, each digit d taken as a triangle that falls to 
 d + 1), `scale` and `higher_is_better` (null for speed, where 3 is normal). `faults[]` are timed in
 seconds. Where `error` is not null there are no scores.
 
+The shipped critic's words say what is wrong, and its locator says when: a noise event, lost
+packets, clicks, a level jump, a dropout or a pause that the words name stands in `faults[]` at the
+spans that were found of it, to 20 ms, and is left out where none was found. `raw` holds the words
+as they were written, with times to 0.1 s. A critic without a locator is taken at its word.
+
 With `--verify` a fault is kept only if nothing in the sound speaks against it. `signal`: a plain
 detector of that fault must not contradict it. `full`: besides, mending the span must raise the
 critic's score in the fault's `dimension`, and by more than mending another span of equal length,

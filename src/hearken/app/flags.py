@@ -24,6 +24,7 @@ class Stage:
 STAGES: dict[str, dict[str, Stage]] = {
     "train": {
         "critic-calibrate": Stage("critic_calibrate", "teach the critic to score: supervised"),
+        "critic-locate": Stage("critic_locate", "teach it when a fault begins and ends"),
         "critic-reason": Stage("critic_reason", "teach it to say why: GRPO on its own words"),
         "enhancer-pretrain": Stage("enhancer_pretrain", "teach the enhancer: SI-SNR on mixtures"),
         "enhancer-finetune": Stage("enhancer_finetune", "PPO on the words of the critic"),

@@ -11,12 +11,12 @@ are hooked here, and a forward without features raises:
     _get_per_token_logps_and_entropies      features join every scored forward (policy, reference)
 
 `_compute_loss` hands the features of its own slice to the last of these. A prompt is the path of a
-clip: the words around it are the same for all, and `encode` knows them.
+clip; `encode` knows the words around it.
 
 `Rewards` grades the answers, one function for each part; `Bridge` writes the trainer's numbers to
 the run folder and stops it cleanly.
 
-Left out: vLLM rollouts (they carry no audio), tools, and clips longer than the model's window.
+Left out: vLLM rollouts (they carry no audio), tools, clips longer than the model's window.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hearken.critic.credit import line_advantages, token_advantages
 from hearken.critic.grade import PARTS, grade
 from hearken.critic.prompt import SIDE_FILE, names, prompt
 from hearken.errors import GrammarError, UsageError, require
@@ -46,9 +48,7 @@ try:
 except ModuleNotFoundError as error:
     raise require(error.name or "trl", "train") from error
 
-__all__ = [
-    "AudioGRPOTrainer", "Bridge", "Encode", "Rewards", "adapters", "audio_token", "export",
-]  # fmt: skip
+__all__ = ["AudioGRPOTrainer", "Bridge", "Rewards", "adapters", "audio_token", "export"]
 
 Encode = Callable[[Sequence[str]], Mapping[str, Tensor]]
 """Clip paths [B] -> `input_ids`, `attention_mask` [B, L] (left-padded) and features [B, ...]."""
@@ -63,11 +63,21 @@ class AudioGRPOTrainer(GRPOTrainer):
         model: an audio language model, loaded from a folder or hub (the reference is loaded anew
             from there where `beta` > 0 and no adapter is trained).
         encode: makes the model's inputs from clip paths.
+        credit: advantages [B, L] of the tokens of the latest completions; None for one advantage
+            an answer, TRL's own.
         kwargs: of `trl.GRPOTrainer`.
     """
 
-    def __init__(self, model: Any, *, encode: Encode, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        encode: Encode,
+        credit: Callable[[], NDArray[np.float32]] | None = None,
+        **kwargs: Any,
+    ) -> None:
         self._encode = encode
+        self._credit = credit
         self._features: dict[str, Tensor] | None = None
         self._feature_keys: tuple[str, ...] = ()
         config = model.config
@@ -123,9 +133,17 @@ class AudioGRPOTrainer(GRPOTrainer):
         if self._features is None:
             raise RuntimeError("rollouts were generated without audio")
         batch.update(self._features)
+        if self._credit is not None:
+            batch["advantages"] = self._by_token(batch["completion_ids"])
         self._feature_keys = tuple(self._features)
         self._features = None
         return batch
+
+    def _by_token(self, completions: Tensor) -> Tensor:
+        """Advantages [B, L], 0 on padding, for completions [B, L]."""
+        assert self._credit is not None
+        credit = torch.from_numpy(self._credit()).to(completions.device)
+        return nn.functional.pad(credit, (0, completions.shape[1] - credit.shape[1]))
 
     def _compute_loss(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
         self._features = {k: inputs[k] for k in self._feature_keys}
@@ -179,6 +197,7 @@ class Rewards:
         truths: what was planted in each clip, by its path.
         group: G, answers to one clip; they follow one another.
         unified: one function, the total, in place of one for each part.
+        score_weight: see `hearken.critic.credit.line_advantages`.
         file: JSON lines of raw answers and their grades; None for none.
         keep: the first answers of each step that go there.
     """
@@ -190,6 +209,7 @@ class Rewards:
         *,
         group: int,
         unified: bool = False,
+        score_weight: float = 1.0,
         file: Path | None = None,
         keep: int = 4,
     ) -> None:
@@ -200,9 +220,16 @@ class Rewards:
             *(listed if isinstance(listed, list) else [listed]),
         }
         self._truths, self._group, self._unified = truths, group, unified
+        self._score_weight = score_weight
         self._file, self._keep = file, keep
         self._answers: object = None
         self._judged: list[Judgement] = []
+        self._ids: list[list[int]] = []
+
+    def credit(self) -> NDArray[np.float32]:
+        """[B, L] the advantage of each token of the answers that were graded last, by line."""
+        lines = line_advantages(self._judged, self._group, self._score_weight)
+        return token_advantages(self._tokenizer, self._ids, lines)
 
     def functions(self) -> list[Callable[..., list[float]]]:
         """What TRL calls `reward_funcs`."""
@@ -222,7 +249,7 @@ class Rewards:
         return reward
 
     def _judge(self, prompts: list[str], completion_ids: list[list[int]], step: int) -> None:
-        self._judged, rows = [], []
+        self._judged, self._ids, rows = [], completion_ids, []
         for path, ids in zip(prompts, completion_ids, strict=True):
             # TRL's own text hides special tokens, which would let a policy write them unpunished.
             ended = bool(ids) and ids[-1] in self._ends
@@ -353,6 +380,8 @@ def export(trainer: Any, critic: Any, out: Path) -> None:
     asked = next(name for name in names() if prompt(name) == critic.prompt)
     side = {"prompt": asked, "temperature": critic.temperature}
     (part / SIDE_FILE).write_text(json.dumps(side) + "\n", "utf-8")
+    if critic.locator is not None:
+        critic.locator.save(part)
     shutil.rmtree(out, ignore_errors=True)
     os.replace(part, out)
 

@@ -149,11 +149,7 @@ class Lessons:
             drawn = digits[b, np.arange(len(DIMENSIONS)), rng.integers(0, 5, len(DIMENSIONS))]
             sequence[places[b]] = np.where(swapped, drawn, sequence[places[b]])
             ids[b, : len(sequence)] = sequence
-        sound = self._sound(rows)
-        bands = self.critic.mel_bins
-        gains = rng.uniform(*gain_db, (len(rows), 1)) + tilt_db * _curves(len(rows), bands, rng)
-        shift = torch.from_numpy((gains * _LOG_MEL_PER_DB).astype(np.float32))
-        sound["input_features"][:, :bands] += shift[:, :, None]
+        sound = self.coloured(rows, rng, gain_db=gain_db, tilt_db=tilt_db)
         return {
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(mask),
@@ -166,6 +162,25 @@ class Lessons:
             "severity": torch.from_numpy(np.stack([self._severity[r] for r in rows])),
             **sound,
         }
+
+    def coloured(
+        self,
+        rows: Sequence[int],
+        rng: np.random.Generator,
+        *,
+        gain_db: tuple[float, float] = (0.0, 0.0),
+        tilt_db: float = 0.0,
+    ) -> dict[str, Tensor]:
+        """The sound features of some clips, as if of another level and microphone.
+
+        Arguments as for `batch`.
+        """
+        sound = self._sound(rows)
+        bands = self.critic.mel_bins
+        gains = rng.uniform(*gain_db, (len(rows), 1)) + tilt_db * _curves(len(rows), bands, rng)
+        shift = torch.from_numpy((gains * _LOG_MEL_PER_DB).astype(np.float32))
+        sound["input_features"][:, :bands] += shift[:, :, None]
+        return sound
 
     def _sound(self, rows: Sequence[int]) -> dict[str, Tensor]:
         stacked = {k: torch.stack([self._features[r][k] for r in rows]) for k in self._features[0]}

@@ -19,6 +19,7 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoProcessor, PreTrainedModel
 
+from hearken.critic.locator import Locator
 from hearken.critic.prompt import SIDE_FILE, prompt
 from hearken.errors import CheckpointError
 from hearken.nouns import DIMENSIONS
@@ -46,6 +47,7 @@ class Loaded:
         id: the name it was loaded by.
         revision: hub commit, or a hash of the local weights.
         temperature: of each dimension's digits (see `hearken.critic.temperature`).
+        locator: what places its faults in time, where the folder has one.
     """
 
     model: PreTrainedModel
@@ -55,6 +57,7 @@ class Loaded:
     id: str
     revision: str
     temperature: Mapping[str, float] = field(default_factory=dict)
+    locator: Locator | None = None
 
 
 def shipped() -> Path:
@@ -99,6 +102,7 @@ def load_critic(
         missing = sorted(report["missing_keys"])
         raise CheckpointError(f"{name}: lacks {len(missing)} weights, first {missing[0]!r}")
     told = _side(where if local else None)
+    locator = Locator.load(where) if local else None
     pinned = _local_revision(where) if local else str(getattr(config, "_commit_hash", "") or "")
     return Loaded(
         model=model.to(device).eval(),
@@ -108,6 +112,7 @@ def load_critic(
         id=name,
         revision=pinned,
         temperature=told[1],
+        locator=locator.to(device) if locator is not None else None,
     )
 
 

@@ -21,6 +21,7 @@ from hearken.critic.answer import (
 )
 from hearken.critic.decode import GreedyRules, newline_tokens
 from hearken.critic.loader import Loaded, load_critic
+from hearken.critic.locator import Located, place
 from hearken.critic.timeline import Heard, merge, windows
 from hearken.critic.waveform import CHANNELS, waveform_features
 from hearken.errors import GrammarError, HearkenError, UsageError
@@ -45,6 +46,7 @@ class Critic:
         window_s: the longest stretch heard at once, seconds.
         id, revision: what goes into every record.
         temperature: of each dimension's digits, where it was fitted.
+        locator: what places its faults in time; None leaves them where the words say.
     """
 
     def __init__(self, loaded: Loaded) -> None:
@@ -55,6 +57,7 @@ class Critic:
         self.id = loaded.id
         self.revision = loaded.revision
         self.temperature = dict(loaded.temperature)
+        self.locator = loaded.locator
         self._families = digit_families(self.tokenizer)
         self._forms = digit_forms(self.tokenizer)
         self._newlines = newline_tokens(self.tokenizer)
@@ -183,6 +186,11 @@ class Critic:
         return {**batch, "input_features": torch.cat([mel, more.to(mel)], dim=1)}
 
     @property
+    def hop_s(self) -> float:
+        """Seconds between two frames of the sound features."""
+        return float(self.processor.feature_extractor.hop_length) / SAMPLE_RATE
+
+    @property
     def mel_bins(self) -> int:
         """How many of the sound features' channels are log-mel bands, counted from the first."""
         return int(getattr(self.processor.feature_extractor, "feature_size", 0))
@@ -234,13 +242,22 @@ class Critic:
 
     def _describe(self, clips: Sequence[Audio], **options: Any) -> list[Description | GrammarError]:
         said: list[Description | GrammarError] = []
-        for written in self.write(self.inputs(clips), **options):
+        batch = self.inputs(clips)
+        times = self._times(batch)
+        for row, written in enumerate(self.write(batch, **options)):
             try:
                 found = read(self.tokenizer, written, self.temperature)
-                said.append(replace(found, model=self.id, revision=self.revision))
+                found = replace(found, model=self.id, revision=self.revision)
+                said.append(place(found, times[row]) if times else found)
             except GrammarError as error:
                 said.append(error)
         return said
+
+    def _times(self, batch: dict[str, torch.Tensor]) -> list[dict[str, tuple[Located, ...]]]:
+        """Where each type of fault is, for each clip of the batch; empty without a locator."""
+        if self.locator is None:
+            return []
+        return self.locator.find(batch["input_features"], batch["input_features_mask"].sum(-1))
 
     def _describe_scores(self, clips: Sequence[Audio]) -> list[Description | GrammarError]:
         said: list[Description | GrammarError] = []

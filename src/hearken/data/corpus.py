@@ -85,7 +85,7 @@ def build(
         out: corpus folder; made if missing.
         count: how many clips in all; a larger count later extends the corpus.
         seed: of everything random.
-        split: "train" or "valid": whose talkers, noises and rooms are used.
+        split: "train" or "valid": whose talkers, noises and rooms are used; no talker is in both.
         measure: the intrusive metrics.
         seconds: shortest and longest clip.
         repairs: share of clips that a machine has worked on (see `hearken.data.repaired`).
@@ -101,7 +101,7 @@ def build(
     if not 0.5 <= seconds[0] <= seconds[1]:
         raise UsageError(f"seconds {seconds}: want 0.5 <= shortest <= longest")
     parts = manifest.split(manifest.read(data_dir))
-    material = Material.of(parts.train if split == "train" else parts.valid)
+    material = Material.of(parts.train if split == "train" else parts.strangers)
     settings = {"seed": seed, "split": split, "seconds": list(seconds), "repairs": repairs}
     _same_settings(out, {**settings, "machines": [str(m) for m in machines]})
     (out / "audio").mkdir(parents=True, exist_ok=True)

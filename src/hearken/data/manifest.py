@@ -22,6 +22,7 @@ KINDS = ("speech", "noise", "rir", "av")
 
 COLUMNS = ("path", "kind", "speaker_or_class", "source", "seconds")
 
+_VOICES = ("speech", "av")
 _NO_TALKER_IDS = "PV-"  # many talkers under one name: could be anyone, so training only
 _HELD_OUT_TALKERS = ("LJ", "VCTK-")
 _KNOWN_FACE = "GRID-s1"
@@ -52,10 +53,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Split:
-    """Training and validation entries; no talker, noise recording or room is in both."""
+    """Training and validation entries; no noise recording or room is in both, and no talker but
+    the one known face, other clips of whom validate."""
 
     train: tuple[Entry, ...]
     valid: tuple[Entry, ...]
+
+    @property
+    def strangers(self) -> tuple[Entry, ...]:
+        """`valid` without the voices that are heard in `train`."""
+        known = {e.group for e in self.train if e.kind in _VOICES}
+        return tuple(e for e in self.valid if e.kind not in _VOICES or e.group not in known)
 
 
 def read(path: Path) -> list[Entry]:

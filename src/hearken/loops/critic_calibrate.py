@@ -28,7 +28,6 @@ from torch import Tensor, nn
 
 from hearken.critic import render
 from hearken.critic.answer import read
-from hearken.critic.cache import STRETCH, heard
 from hearken.critic.card import card, flags
 from hearken.critic.exam import agreement
 from hearken.critic.lesson import Lessons, Pupil
@@ -39,13 +38,14 @@ from hearken.critic.temperature import fit, keep
 from hearken.critic.tiny import TinyConfig, new_tiny
 from hearken.data.corpus import Planting, read_corpus
 from hearken.errors import GrammarError
+from hearken.loops.hearing import lessons_of
 from hearken.loops.processes import Processes
 from hearken.nouns import Description
 from hearken.run import checkpoint
 from hearken.run.config import needs, smoke_of
 from hearken.run.device import hardware, pick, seed_all, set_threads
 from hearken.run.optimizer import Optimizer
-from hearken.run.track import Run, provenance, track
+from hearken.run.track import Run, provenance
 
 __all__ = ["Config", "main"]
 
@@ -158,9 +158,10 @@ def main(config: Config) -> dict[str, float | None]:
     plantings = [p for folder in config.data for p in read_corpus(folder)]
     with Run.open(config.out, config, resume=config.resume, main=team.rank == 0) as run:
         critic = _start(config, plantings, run, team)
-        lessons = _prepare(config, critic, plantings, "hearing the corpus")
+        cache = config.cache or config.out / "heard"
+        lessons = lessons_of(critic, plantings, cache, "hearing the corpus")
         held_out = read_corpus(config.valid)[: config.eval_clips]
-        trial = _prepare(config, critic, held_out, "hearing valid")
+        trial = lessons_of(critic, held_out, cache, "hearing valid")
         state = _state(config, critic)
         if config.resume and run.checkpoint.exists():
             _restore(state, run)
@@ -282,18 +283,6 @@ def _start(config: Config, plantings: Sequence[Planting], run: Run, team: Proces
     return critic
 
 
-def _prepare(config: Config, critic: Critic, plantings: Sequence[Planting], label: str) -> Lessons:
-    """The clips as lessons; what was heard of them is kept for the next run."""
-    lessons = Lessons(critic)
-    cache = config.cache or config.out / "heard"
-    stretches = heard(lessons, [p.path for p in plantings], cache)
-    count = -(-len(plantings) // STRETCH)
-    for k, found in enumerate(track(stretches, total=count, label=label)):
-        told = plantings[k * STRETCH : (k + 1) * STRETCH]
-        lessons.recall(found, [p.description for p in told])
-    return lessons
-
-
 def _rows(lengths: np.ndarray[Any, Any], batch: int, seed: int, step: int) -> list[int]:
     """The clips of one step: each epoch a new order, clips of like length together.
 
@@ -371,6 +360,8 @@ def _export(
     if (source / SIDE_FILE).exists():
         shutil.copy(source / SIDE_FILE, part / SIDE_FILE)
     keep(part, heat)
+    if critic.locator is not None:
+        critic.locator.save(part)
     facts, _ = provenance(config.seed)
     told = {
         "parameters": sum(p.numel() for p in critic.model.parameters()),

@@ -8,9 +8,8 @@ knows the truth because the faults were planted; an answer that breaks the gramm
 held-out clips are answered greedily before and after, and the change is reported with its
 interval, also when it is no gain.
 
-Left out of the textbook: reuse of rollouts (each step samples anew: the ratio is 1, nothing is
-clipped), a learning-rate schedule, an LLM judge. More processes (accelerate launch) mean more
-clips a step: `clips` counts those of one process.
+Left out of the textbook: reuse of rollouts (the ratio is 1, nothing is clipped), a learning-rate
+schedule, an LLM judge. More processes (accelerate launch) mean more clips a step.
 
 A run folder holds, besides the usual (see `hearken.run.track`), `trainer/checkpoint-N`,
 `rollouts.jsonl` (raw answers with their grades), `summary.json` and the trained `model/`.
@@ -77,6 +76,10 @@ class Config:
     """Bring each part to the same spread before they are summed, or not."""
     unified: bool = False
     """One reward, the total; the same as summing the parts as they are."""
+    credit: Literal["answer", "line"] = "answer"
+    """Who is paid: the whole answer, or each line for the parts it earned (`critic.credit`)."""
+    score_weight: float = 1.0
+    """With credit by line: weight of the lines of scores, against 1 of faults and of words."""
     lora_rank: int = 0
     """Rank of adapters on the attention and feed-forward layers; 0 trains all weights."""
     freeze_encoder: bool = True
@@ -167,9 +170,8 @@ def measure(critic: Any, lessons: Sequence[Lesson], config: Config) -> list[dict
         judged = grade(said.text if said.finished else cut, truth)
         return {"total": judged.total, **judged.parts}
 
-    place = PartialState()
+    place, was_training = PartialState(), critic.model.training
     mine = lessons[place.process_index :: place.num_processes]
-    was_training = critic.model.training
     critic.model.eval()
     rows = []
     for first in range(0, len(mine), config.batch_size):
@@ -189,7 +191,7 @@ def change(
     before: Sequence[Mapping[str, float]], after: Sequence[Mapping[str, float]]
 ) -> dict[str, dict[str, float | None]]:
     """For each part: means, and the paired change with its 95 % bootstrap interval over clips."""
-    found: dict[str, dict[str, float | None]] = {}
+    found = {}
     for name in before[0]:
         a = np.array([row[name] for row in before])
         b = np.array([row[name] for row in after])
@@ -201,7 +203,7 @@ def change(
 
 
 def verdict(total: Mapping[str, float | None]) -> str:
-    """One plain sentence about the held-out total.
+    """The held-out total in one plain sentence.
 
     >>> verdict({"before": 0.5, "after": 0.6, "change": 0.1, "low": 0.05, "high": 0.15})
     'rose: 0.500 -> 0.600, change +0.100 [+0.050, +0.150]'
@@ -331,6 +333,7 @@ def _trainer(
         {lesson.path: lesson.truth for lesson in train},
         group=config.group,
         unified=config.unified,
+        score_weight=config.score_weight,
         file=run.folder / "rollouts.jsonl" if run.main else None,
         keep=config.keep_rollouts,
     )
@@ -340,6 +343,7 @@ def _trainer(
     trainer = AudioGRPOTrainer(
         critic.model,
         encode=lambda paths: heard(critic, paths),
+        credit=rewards.credit if config.credit == "line" else None,
         reward_funcs=rewards.functions(),
         args=arguments,
         train_dataset=Dataset.from_dict(
@@ -384,7 +388,6 @@ def _last_checkpoint(out: Path) -> tuple[int, str | None]:
 
 
 def _rewind(run: Run, step: int) -> None:
-    """Forget what was logged at or after `step`: it will be lived again."""
     run.rewind(step)
     file = run.folder / "rollouts.jsonl"
     if run.main and file.exists():
