@@ -54,7 +54,8 @@ class Entry:
 @dataclass(frozen=True)
 class Split:
     """Training and validation entries; no noise recording or room is in both, and no talker but
-    the one known face, other clips of whom validate."""
+    the one known face, other clips of whom validate.
+    """
 
     train: tuple[Entry, ...]
     valid: tuple[Entry, ...]
