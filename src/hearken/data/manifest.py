@@ -53,8 +53,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Split:
-    """Training and validation entries; no noise recording or room is in both, and no talker but
-    the one known face, other clips of whom validate.
+    """Training and validation entries; no noise recording or room is in both.
+
+    One talker is: the known face, other clips of whom validate.
     """
 
     train: tuple[Entry, ...]
