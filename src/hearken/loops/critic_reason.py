@@ -137,10 +137,11 @@ def read_lessons(corpus: Path, longest_s: float, count: int = 0) -> tuple[list[L
 
 
 def heard(critic: Any, paths: Sequence[str]) -> dict[str, Any]:
-    """The model's inputs for some clips; each path is read once, however often it comes."""
+    """The model's inputs for some clips; each is read and prepared once, however often it comes."""
     longest = round(critic.window_s * SAMPLE_RATE)
-    samples = {p: load_audio(p)[:longest] for p in dict.fromkeys(paths)}
-    return dict(critic.inputs([samples[p] for p in paths]))
+    row = {path: k for k, path in enumerate(dict.fromkeys(paths))}
+    made = critic.inputs([load_audio(p)[:longest] for p in row])
+    return {name: value[[row[p] for p in paths]] for name, value in made.items()}
 
 
 def order(clips: int, count: int, seed: int) -> list[int]:
