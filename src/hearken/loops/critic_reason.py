@@ -4,9 +4,8 @@
 
 Kostenok et al. 2026 (Calibration-Reasoning): group 4, batch 4, 200 iterations, a KL term to the
 frozen start, a reward for each dimension. Here the judge of the answers is `critic.grade`, which
-knows the truth because the faults were planted; an answer that breaks the grammar scores 0. The
-held-out clips are answered greedily before and after, and the change is reported with its
-interval, also when it is no gain.
+knows the truth because the faults were planted; an answer that breaks the grammar scores 0. What
+changes in greedy answers to held-out clips is reported with its interval, gain or not.
 
 Left out of the textbook: reuse of rollouts (the ratio is 1, nothing is clipped), a learning-rate
 schedule, an LLM judge. More processes (accelerate launch) mean more clips a step.
