@@ -69,6 +69,19 @@ def test_nothing_is_found_beyond_the_end_of_the_sound() -> None:
         assert all(s.start_s == 0 and s.end_s == pytest.approx(seconds) for (s,) in spans.values())
 
 
+def test_a_name_adds_to_the_odds() -> None:
+    net = locator()
+    with torch.no_grad():
+        net.last.bias.fill_(-1.0)
+        net.last.bias[: len(PLACED)] = 0.02  # 50 frames together earn 1, and two edges cost 2
+    features, hops = torch.zeros(1, 3, 50), torch.tensor([50])
+    assert net.find(features, hops) == [{}]
+    (found,) = net.find(features, hops, prior=1.5)
+    assert set(found) == set(PLACED)
+    (unsure,) = found["clicks"]
+    assert 0.1 < unsure.probability < 0.9
+
+
 def test_other_types_and_times_outside_the_frames_are_no_targets_or_the_nearest() -> None:
     net = locator()
     truth = said(

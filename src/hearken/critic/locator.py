@@ -34,13 +34,17 @@ from hearken.errors import CheckpointError
 from hearken.media import atomic
 from hearken.nouns import FAULT_TYPES, Description
 
-__all__ = ["LOCATOR_FILE", "PLACED", "Located", "Locator", "place"]
+__all__ = ["LOCATOR_FILE", "NAMED", "PLACED", "Located", "Locator", "place"]
 
 LOCATOR_FILE = "locator.safetensors"
 """Beside a critic's weights."""
 
 PLACED = tuple(name for name, kind in FAULT_TYPES.items() if kind.localised)
 """The types that have a time of their own, in the order of the network's channels."""
+
+NAMED = 3.0
+"""Log odds that a fault's name in the words adds to its spans; chosen on validation clips, where
+F1 is within .004 of its best from 2 to 4."""
 
 _KERNEL = 5
 
@@ -114,10 +118,19 @@ class Locator(nn.Module):
         on = self._targets(truths, chain.inside.shape[-1]).to(chain.inside.device)
         return (log_partition(chain) - path_score(chain, on)).mean()
 
-    def find(self, features: Tensor, hops: Tensor) -> list[dict[str, tuple[Located, ...]]]:
-        """For each clip the likeliest spans of each type that has any, in order of time."""
+    def find(
+        self, features: Tensor, hops: Tensor, *, prior: float = 0.0
+    ) -> list[dict[str, tuple[Located, ...]]]:
+        """For each clip the likeliest spans of each type that has any, in order of time.
+
+        Args:
+            features: [B, C, T].
+            hops: [B] frames that hold sound.
+            prior: log odds that something else adds to each span, such as its having been named.
+        """
         with torch.inference_mode():
             chain = self(features, hops)
+            chain = chain._replace(opening=chain.opening + prior)
         paths, likely = best_path(chain), marginals(chain).numpy(force=True)
         return [
             {

@@ -21,7 +21,7 @@ from hearken.critic.answer import (
 )
 from hearken.critic.decode import GreedyRules, newline_tokens
 from hearken.critic.loader import Loaded, load_critic
-from hearken.critic.locator import Located, place
+from hearken.critic.locator import NAMED, Located, place
 from hearken.critic.timeline import Heard, merge, windows
 from hearken.critic.waveform import CHANNELS, waveform_features
 from hearken.errors import GrammarError, HearkenError, UsageError
@@ -254,10 +254,11 @@ class Critic:
         return said
 
     def _times(self, batch: dict[str, torch.Tensor]) -> list[dict[str, tuple[Located, ...]]]:
-        """Where each type of fault is, for each clip of the batch; empty without a locator."""
+        """Where each type of fault is if it is there, by clip; empty without a locator."""
         if self.locator is None:
             return []
-        return self.locator.find(batch["input_features"], batch["input_features_mask"].sum(-1))
+        hops = batch["input_features_mask"].sum(-1)
+        return self.locator.find(batch["input_features"], hops, prior=NAMED)
 
     def _describe_scores(self, clips: Sequence[Audio]) -> list[Description | GrammarError]:
         said: list[Description | GrammarError] = []
