@@ -64,6 +64,11 @@ def critic(folder: Path) -> list[Cell]:
             "critic, timed faults, F1 at IoU 0.5",
             ">= 0.65",
         ),
+        (
+            "faults with their own times: median onset error of hits, s",
+            "critic, timed faults, median onset error of hits, s",
+            "<= 0.15",
+        ),
         ("ROUGE-L of the words", "critic, ROUGE-L of its words", ""),
     ]
     rows += [figure(name, cell(folder, total, row, "value"), bar, run) for row, name, bar in wanted]
@@ -109,8 +114,8 @@ def speed(file: Path) -> list[Cell]:
     wanted = [
         ("help_s", "`hearken --help`", "< 0.5", "s"),
         ("missing_file_s", "`hearken listen missing.wav`", "< 0.5", "s"),
-        ("listen_5s_s", "`listen`, 5 s clip, one thread, after load", "< 1", "s"),
-        ("listen_batch16_x_real_time", "`listen`, batch of 16, one thread", "", "x real time"),
+        ("listen_5s_s", "`listen`, 5 s clip, one thread, after load", "<= 0.4", "s"),
+        ("listen_batch16_x_real_time", "`listen`, batch of 16, one thread", ">= 25", "x real time"),
         ("enhance_rtf", "`enhance`, real-time factor without face search", "<= 0.1", ""),
         ("enhance_with_face_rtf", "`enhance`, real-time factor with decoding and face search",
          "<= 0.4", ""),
@@ -126,9 +131,36 @@ def reason(run: Path) -> list[Cell]:
     found = json.loads(run.read_text(encoding="utf-8"))
     command = "python benchmarks/reason_heldout.py BEFORE AFTER CORPUS"
     return [
-        figure(f"critic_reason, held-out clips, {how} answers: change of the mean reward",
-               found[how], bar, command)
-        for how, bar in (("sampled", "> 0"), ("greedy", ""))
+        figure(f"reasoning (GRPO), {how} answers: change of {name}", found[how][name], bar, command)
+        for how in ("greedy", "sampled")
+        for name, bar in (
+            ("grade", "> 0"), ("text agreement", "> 0"), ("type F1", "> 0"), ("timed F1", "> 0"),
+            ("mean PCC", "> -0.01"),
+        )
+    ]  # fmt: skip
+
+
+def checked(file: Path) -> list[Cell]:
+    """What `--verify` does to the timed faults."""
+    found = json.loads(file.read_text(encoding="utf-8"))["faults"]
+    return [
+        figure(f"`listen{flag}`, timed faults: {what}", found[which]["timed"][what], bar,
+               "python benchmarks/verify.py --faults FAULTS")
+        for which, flag in (("said", ""), ("signal", " --verify=signal"), ("full", " --verify"))
+        for what, bar in (("precision", "" if which == "said" else "higher"),
+                          ("recall", "" if which == "said" else "not 0.05 lower"))
+    ]  # fmt: skip
+
+
+def ranked(file: Path) -> list[Cell]:
+    """Order of the versions of a sentence: the critic and two blind metrics."""
+    found = json.loads(file.read_text(encoding="utf-8"))["ranks"]
+    names = {"critic": "critic", "dnsmos": "DNSMOS", "distillmos": "DistillMOS"}
+    return [
+        figure(f"{name}, rank correlation within a sentence: {task}", row[judge],
+               "> DNSMOS" if judge == "critic" else "", "python benchmarks/ranks.py")
+        for task, row in found.items()
+        for judge, name in names.items()
     ]  # fmt: skip
 
 
@@ -159,6 +191,8 @@ def main() -> None:
     args = parser.parse_args()
     rows = critic(args.out / "critic") + enhancer(args.out)
     rows += reason(args.reason) if args.reason else []
+    for name, read in (("verify.json", checked), ("ranks.json", ranked)):
+        rows += read(args.out / name) if (args.out / name).exists() else []
     for pair in args.finetune:
         name, _, run = pair.partition("=")
         rows += finetune(name, Path(run))

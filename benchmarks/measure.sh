@@ -3,7 +3,7 @@
 #
 #     benchmarks/measure.sh DATA_DIR [OUT]
 #
-# About half an hour on two CPU cores. Then: make readme
+# About forty minutes on two CPU cores. Then: make readme
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?usage: benchmarks/measure.sh DATA_DIR [OUT]}
@@ -11,7 +11,7 @@ out=${2:-out/bench}
 export OMP_NUM_THREADS=1 PATH="$PWD/.venv/bin:$PATH"
 again() { [ -e "$1/config.yaml" ] && echo --resume || true; }
 
-hearken data faults --data "$data" -o "$out/faults" --count 400 --seed 7 --split valid --workers 2
+hearken data faults --data "$data" -o "$out/faults" --count 400 --seed 11 --split valid --workers 2
 hearken eval critic --faults "$out/faults" --out "$out/critic" $(again "$out/critic")
 
 for kind in noise speech; do
@@ -23,6 +23,8 @@ for kind in noise speech; do
   done
 done
 
+python benchmarks/verify.py --faults "$out/faults" --json "$out/verify.json"
+python benchmarks/ranks.py --data "$data" --json "$out/ranks.json"
 python benchmarks/robustness.py --data "$data" --ladders 200 --json "$out/robustness.json"
 python benchmarks/speed.py -o "$out/speed.json"
 python benchmarks/collect.py "$out"

@@ -12,9 +12,9 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} PATH="$PWD/.venv/bin:$PATH"
 again() { [ -e "$1/config.yaml" ] && echo --resume || true; }
 
 # 1. Faults with exact truth, and clips that machines have repaired. Talkers, noises and rooms of the two splits are apart.
-hearken data faults --data "$data" -o "$out/train" --count "${CLIPS:-40000}" --repairs .15 --enhancers small --workers 2
+hearken data faults --data "$data" -o "$out/train" --count "${CLIPS:-40000}" --workers 2
 hearken data faults --data "$data" -o "$out/valid" --count 700 --split valid --workers 2
-hearken data faults --data "$data" -o "$out/test" --count 400 --split valid --seed 11 --repairs .15 --enhancers small --workers 2
+hearken data faults --data "$data" -o "$out/test" --count 400 --split valid --seed 11 --workers 2
 
 # 2. Calibration: scores as distributions, faults and words, the encoder unfrozen. First the ears alone, then everything.
 hearken train critic-calibrate --data "$out/train" --valid "$out/valid" --out "$out/calibrate" --cache "$out/heard" --bf16 \

@@ -21,7 +21,8 @@ from hearken.critic.answer import (
 )
 from hearken.critic.decode import GreedyRules, newline_tokens
 from hearken.critic.loader import Loaded, load_critic
-from hearken.critic.locator import NAMED, Located, place
+from hearken.critic.locator import NAMED, place
+from hearken.critic.reword import moved, resumed, reworded
 from hearken.critic.timeline import Heard, merge, windows
 from hearken.critic.waveform import CHANNELS, waveform_features
 from hearken.errors import GrammarError, HearkenError, UsageError
@@ -243,22 +244,33 @@ class Critic:
     def _describe(self, clips: Sequence[Audio], **options: Any) -> list[Description | GrammarError]:
         said: list[Description | GrammarError] = []
         batch = self.inputs(clips)
-        times = self._times(batch)
-        for row, written in enumerate(self.write(batch, **options)):
+        for written in self.write(batch, **options):
             try:
                 found = read(self.tokenizer, written, self.temperature)
-                found = replace(found, model=self.id, revision=self.revision)
-                said.append(place(found, times[row]) if times else found)
+                said.append(replace(found, model=self.id, revision=self.revision))
             except GrammarError as error:
                 said.append(error)
-        return said
+        return self._placed(batch, said, **options) if self.locator is not None else said
 
-    def _times(self, batch: dict[str, torch.Tensor]) -> list[dict[str, tuple[Located, ...]]]:
-        """Where each type of fault is if it is there, by clip; empty without a locator."""
-        if self.locator is None:
-            return []
+    def _placed(
+        self, batch: dict[str, torch.Tensor], said: list[Description | GrammarError], **options: Any
+    ) -> list[Description | GrammarError]:
+        """The same with the times that the locator finds, and words that agree with them."""
+        assert self.locator is not None
         hops = batch["input_features_mask"].sum(-1)
-        return self.locator.find(batch["input_features"], hops, prior=NAMED)
+        times = self.locator.find(batch["input_features"], hops, prior=NAMED)
+        changed: dict[int, Description] = {}
+        out = list(said)
+        for row, (answer, found) in enumerate(zip(said, times, strict=True)):
+            if isinstance(answer, Description):
+                out[row] = placed = place(answer, found)
+                if moved(answer, placed):
+                    changed[row] = placed
+        if changed:
+            start = resumed(self.tokenizer, batch, list(changed), list(changed.values()))
+            for row, written in zip(changed, self.write(start, **options), strict=True):
+                out[row] = reworded(changed[row], written)
+        return out
 
     def _describe_scores(self, clips: Sequence[Audio]) -> list[Description | GrammarError]:
         said: list[Description | GrammarError] = []
