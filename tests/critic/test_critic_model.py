@@ -11,10 +11,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from hearken.critic import Critic, parse, quantise
+from hearken.critic import Critic, model, parse, quantise
 from hearken.critic.answer import encode, read
 from hearken.critic.grammar import render
 from hearken.critic.lesson import Lessons, Pupil
+from hearken.critic.model import LEVEL
 from hearken.critic.tiny import TinyConfig, new_tiny
 from hearken.errors import CheckpointError, GrammarError, MediaError, UsageError
 from hearken.nouns import DIMENSIONS, Description, Fault, Score
@@ -191,9 +192,13 @@ def test_lessons_ask_as_the_critic_asks(critic: Critic) -> None:
     torch.testing.assert_close(asked["input_features"], wanted["input_features"], atol=2e-3, rtol=0)
 
 
-def test_level_is_augmented_as_a_gain_would_be(critic: Critic) -> None:
+def test_level_is_augmented_as_a_gain_would_be(
+    critic: Critic, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lessons = Lessons(critic)
-    lessons.add([clip("hum", 2.0), clip("hum", 2.0) / 2], [LESSONS["hum"]] * 2)
+    lessons.add([clip("hum", 2.0)], [LESSONS["hum"]])
+    monkeypatch.setattr(model, "LEVEL", LEVEL / 2)
+    lessons.add([clip("hum", 2.0)], [LESSONS["hum"]])
     gain = (20 * np.log10(0.5),) * 2
     rng = np.random.default_rng(0)
     softer = lessons.batch([0], rng, gain_db=gain)["input_features"]
@@ -256,3 +261,15 @@ def test_weights_that_are_missing_are_never_made_up(folder: Path, tmp_path: Path
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match="lacks 1 weights"):
         Critic.from_pretrained(tmp_path)
+
+
+def test_how_loud_a_clip_is_changes_nothing(speechlike: NDArray[np.float32]) -> None:
+    critic = Critic.from_pretrained()
+    plain, soft, loud = critic.listen([speechlike, speechlike * 0.1, speechlike * 2.0])
+    assert isinstance(plain, Description)
+    for other in (soft, loud):
+        assert isinstance(other, Description)
+        assert other.raw == plain.raw
+        assert other.scores["overall"].value == pytest.approx(
+            plain.scores["overall"].value, abs=1e-3
+        )

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hearken.critic.lesson import Lessons
+from hearken.critic.model import LEVEL
 from hearken.critic.waveform import CHANNELS
 
 __all__ = ["STRETCH", "heard"]
@@ -37,7 +38,7 @@ def heard(lessons: Lessons, paths: Sequence[Path], cache: Path) -> Iterator[dict
         cache: folder of the files; made if missing. A file that cannot be read is made again.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    ears = f"{lessons.critic.processor.feature_extractor.to_json_string()} {CHANNELS}"
+    ears = f"{lessons.critic.processor.feature_extractor.to_json_string()} {CHANNELS} {LEVEL}"
     for first in range(0, len(paths), STRETCH):
         chosen = paths[first : first + STRETCH]
         file = cache / f"{_name(ears, chosen)}.safetensors"

@@ -28,12 +28,14 @@ from hearken.critic.waveform import CHANNELS, waveform_features
 from hearken.errors import GrammarError, HearkenError, UsageError
 from hearken.nouns import DIMENSIONS, SAMPLE_RATE, Audio, Clip, Description, Score
 
-__all__ = ["Critic", "Input"]
+__all__ = ["LEVEL", "Critic", "Input"]
 
 Input = Clip | str | Path | bytes | tuple[Any, int]
 _Hear = Callable[[Sequence[Audio], int], list[Description | GrammarError]]
 
 OVERLAP_S = 1.0
+LEVEL = 0.05
+"""RMS that every clip is brought to, -26 dB of full scale: how loud it is is no fault of it."""
 _SHORTEST = SAMPLE_RATE // 4  # shorter clips are padded: a model must get some sound
 _SCORE_TOKENS = 6 * len(DIMENSIONS)  # room for a tokenizer that splits "listening effort: 2\n"
 
@@ -160,7 +162,7 @@ class Critic:
         longest = round(self.window_s * SAMPLE_RATE)
         if any(len(c) > longest for c in clips):
             raise UsageError(f"a clip longer than the critic's window of {self.window_s:g} s")
-        padded = [np.pad(c, (0, max(0, _SHORTEST - len(c)))) for c in clips]
+        padded = [np.pad(_levelled(c), (0, max(0, _SHORTEST - len(c)))) for c in clips]
         # Padding goes to the text only: as a common option it would reach the feature
         # extractor, and undo the fixed window of Audio Flamingo 3.
         batch = self.processor(
@@ -309,6 +311,11 @@ class Critic:
                 [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
             )
         )
+
+
+def _levelled(clip: Audio) -> Audio:
+    rms = float(np.sqrt(np.mean(np.square(clip, dtype=np.float64)))) if len(clip) else 0.0
+    return (clip * np.float32(LEVEL / rms)).astype(np.float32) if rms > 1e-6 else clip
 
 
 def _load(item: Input) -> Clip | HearkenError:
