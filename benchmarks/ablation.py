@@ -15,9 +15,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hearken.critic import parse
 from hearken.errors import GrammarError
 from hearken.metrics import heard
+from hearken.metrics.agreement import bootstrap_ci
 from hearken.nouns import DIMENSIONS
 
 ROWS = {
@@ -66,6 +70,39 @@ def cell(found: Sequence[dict[str, Any] | None]) -> str:
     return f"{mean:.2f}" + (f" [{ends[0]:.2f}, {ends[1]:.2f}]" if ends[0] is not None else "")
 
 
+def paired(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Change of text agreement, type F1 and timed F1 on the same clips; 95 % over talkers."""
+
+    def counts(row: dict[str, Any]) -> list[float]:
+        said, true = set(row["said/types"].split()), set(row["true/types"].split())
+        timed = [row[f"timed/{k}"] or 0 for k in ("hits", "said", "true")]
+        return [row["rouge_l"] or 0.0, len(said & true), len(said), len(true), *timed]
+
+    def f1(rows: NDArray[Any], first: int) -> float:
+        hits, said, true = rows[:, first : first + 3].sum(axis=0)
+        return float(2 * hits / max(1.0, said + true))
+
+    figures = {
+        "text agreement": lambda r: float(r[:, 0].mean()),
+        "type F1": lambda r: f1(r, 1),
+        "timed F1": lambda r: f1(r, 4),
+    }
+    later = {row["clip"]: row for row in after}
+    both = np.array([counts(row) + counts(later[row["clip"]]) for row in before])
+    talkers = [row["speaker"] for row in before]
+    found = {}
+    for name, figure in figures.items():
+        ci = bootstrap_ci(both, talkers, statistic=lambda r, f=figure: f(r[:, 7:]) - f(r[:, :7]))
+        found[name] = f"{ci.value:+.3f} [{ci.low:+.3f}, {ci.high:+.3f}]"
+    return found
+
+
+def answers(path: Path) -> list[dict[str, Any]]:
+    """The rows of one evaluation that are answers to clips as they are."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return [r for r in rows if "control" in r]
+
+
 def main() -> None:
     """Reads, prints, saves."""
     flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -75,8 +112,7 @@ def main() -> None:
     summaries: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(args.out.glob("*/*/eval/metrics.jsonl")):
         name = path.parent.parent.name
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        rows = [r for r in rows if "control" in r]
+        rows = answers(path)
         summaries.setdefault(name, []).append(heard.results(rows, resamples=300).summary())
         if name == "both":
             argmax = heard.results(digits(rows), resamples=300).summary()
@@ -86,6 +122,13 @@ def main() -> None:
     for name in names:
         cells = [cell([pick(s) for s in summaries[name]]) for pick in COLUMNS.values()]
         print(f"| {ROWS[name]} | " + " | ".join(cells) + " |")
+    for folder in sorted(args.out.glob("*/both/eval/metrics.jsonl")):
+        seed = folder.parents[2]
+        for start in ("calibrated", "reasoned", "unified"):
+            other = seed / start / "eval" / "metrics.jsonl"
+            if other.exists():
+                change = paired(answers(other), answers(folder))
+                print(f"\nseed {seed.name}, both - {ROWS[start]}: {change}")
     if args.json:
         args.json.write_text(json.dumps({n: summaries[n] for n in names}, indent=1) + "\n")
 

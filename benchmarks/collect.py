@@ -146,7 +146,7 @@ def checked(file: Path) -> list[Cell]:
     return [
         figure(f"`listen{flag}`, timed faults: {what}", found[which]["timed"][what], bar,
                "python benchmarks/verify.py --faults FAULTS")
-        for which, flag in (("said", ""), ("signal", " --verify=signal"), ("full", " --verify"))
+        for which, flag in (("said", ""), ("signal", " --verify"), ("full", " --verify=full"))
         for what, bar in (("precision", "" if which == "said" else "higher"),
                           ("recall", "" if which == "said" else "not 0.05 lower"))
     ]  # fmt: skip

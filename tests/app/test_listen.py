@@ -155,7 +155,7 @@ def test_a_checked_record_says_what_bears_out_each_fault(
     assert main(["listen", *flags, holed]) == 0
     (row,) = rows(capsys)
     Record.model_validate(row)
-    assert row["decode"]["verify"] == ("signal" if "signal" in flags else "full")
+    assert row["decode"]["verify"] == ("full" if "=full" in flags[0] else "signal")
     assert {f["type"]: f["verified"] for f in row["faults"]} == {
         "background_noise": "signal",
         "dropout": "signal",

@@ -121,7 +121,9 @@ of a competing talker, a room, a codec, musical noise, over-suppression, a robot
 tempo, and no other span beside a fault that covers most of the clip. `faults[].verified` then
 says what bears a fault out (`signal`, `repair`, `signal+repair`, or `abstained` where no question
 had a clear answer), `dropped[]` holds the others with their `reason` (`signal` or `repair`), and
-`decode.verify` how far the check went. Scores and text stay as the critic wrote them.
+`decode.verify` how far the check went. Scores and text stay as the critic wrote them. The
+shipped critic's faults are placed by its locator, and of those neither check takes out a
+measurable share of the wrong ones (`benchmarks/verify.py`).
 
 `hearken enhance` prints one JSON line for each input too: `key`, `path`, `outputs` (the files
 written, video first), `face_found` (fraction of frames with a face; null where no picture was

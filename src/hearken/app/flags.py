@@ -79,13 +79,13 @@ def spelled(argv: Sequence[str]) -> list[str]:
     """The words with a bare --verify spelled out: argparse would take the next input for its value.
 
     >>> spelled(["listen", "--verify", "a.wav"])
-    ['listen', '--verify=full', 'a.wav']
+    ['listen', '--verify=signal', 'a.wav']
     >>> spelled(["listen", "--verify", "signal", "--", "--verify"])
     ['listen', '--verify', 'signal', '--', '--verify']
     """
     end = argv.index("--") if "--" in argv else len(argv)
     bare = [i for i in range(end) if argv[i] == "--verify" and [*argv, ""][i + 1] not in DEPTHS]
-    return [f"--verify={DEPTHS[-1]}" if i in bare else word for i, word in enumerate(argv)]
+    return [f"--verify={DEPTHS[0]}" if i in bare else word for i, word in enumerate(argv)]
 
 
 def _parser(**kwargs: Any) -> argparse.ArgumentParser:
@@ -147,9 +147,9 @@ def _listen(commands: Any) -> None:
     )  # fmt: skip
     p.add_argument(
         "--verify", choices=DEPTHS,
-        help="keep a fault only if the sound bears it out: signal, no detector contradicts it; "
-        "full (also the bare flag), and mending its span raises the score more than mending "
-        "another; the record lists what was dropped",
+        help="keep a fault only if the sound bears it out: signal (also the bare flag), no "
+        "detector contradicts it; full, and mending its span raises the score more than mending "
+        "another (for critics without a locator); the record lists what was dropped",
     )  # fmt: skip
     p.add_argument("--batch-size", type=int, default=16, metavar="N", help="default: 16 clips")
     p.add_argument("--num-workers", type=int, default=2, metavar="N", help="decoders; default: 2")
