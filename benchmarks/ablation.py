@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hearken.critic import parse
 from hearken.errors import GrammarError
 from hearken.metrics import heard
 from hearken.metrics.agreement import bootstrap_ci
 from hearken.nouns import DIMENSIONS
+from reason_heldout import f1
 
 ROWS = {
     "base": "neither stage",
@@ -77,10 +77,6 @@ def paired(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) ->
         said, true = set(row["said/types"].split()), set(row["true/types"].split())
         timed = [row[f"timed/{k}"] or 0 for k in ("hits", "said", "true")]
         return [row["rouge_l"] or 0.0, len(said & true), len(said), len(true), *timed]
-
-    def f1(rows: NDArray[Any], first: int) -> float:
-        hits, said, true = rows[:, first : first + 3].sum(axis=0)
-        return float(2 * hits / max(1.0, said + true))
 
     figures = {
         "text agreement": lambda r: float(r[:, 0].mean()),

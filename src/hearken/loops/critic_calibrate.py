@@ -44,7 +44,7 @@ from hearken.nouns import Description
 from hearken.run import checkpoint
 from hearken.run.config import needs, smoke_of
 from hearken.run.device import hardware, pick, seed_all, set_threads
-from hearken.run.optimizer import Optimizer
+from hearken.run.optimizer import Optimizer, trapezoid
 from hearken.run.track import Run, provenance
 
 __all__ = ["Config", "main"]
@@ -301,10 +301,13 @@ def _rows(lengths: np.ndarray[Any, Any], batch: int, seed: int, step: int) -> li
 
 
 def _rate(config: Config, step: int) -> float:
-    """Warm-up, plateau, fall; the end can be put off without having been foreseen."""
-    rise = (step + 1) / max(1, config.warmup)
-    fall = max(0.01, (config.steps - step) / max(1, config.cooldown))
-    return config.lr * min(1.0, rise, fall)
+    return trapezoid(
+        step,
+        peak=config.lr,
+        steps=config.steps,
+        warmup=config.warmup,
+        cooldown=config.cooldown,
+    )
 
 
 def _state(config: Config, critic: Critic) -> State:

@@ -35,6 +35,7 @@ from hearken.nouns import Fault
 from hearken.run import checkpoint
 from hearken.run.config import needs, smoke_of
 from hearken.run.device import pick, seed_all, set_threads
+from hearken.run.optimizer import trapezoid
 from hearken.run.track import Run
 
 __all__ = ["Config", "main"]
@@ -217,9 +218,13 @@ def _state(config: Config, critic: Critic, lessons: Lessons) -> State:
 
 
 def _rate(config: Config, step: int) -> float:
-    rise = (step + 1) / max(1, config.warmup)
-    fall = max(0.01, (config.steps - step) / max(1, config.cooldown))
-    return config.lr * min(1.0, rise, fall)
+    return trapezoid(
+        step,
+        peak=config.lr,
+        steps=config.steps,
+        warmup=config.warmup,
+        cooldown=config.cooldown,
+    )
 
 
 def _save(state: State, run: Run) -> None:

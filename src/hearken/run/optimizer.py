@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["Optimizer"]
+__all__ = ["Optimizer", "trapezoid"]
 
 _EDGES = ("embed", "lm_head", "probe", "head")
 
@@ -77,3 +77,17 @@ class Optimizer:
 
 def _edge(name: str) -> bool:
     return any(word in name for word in _EDGES)
+
+
+def trapezoid(step: int, *, peak: float, steps: int, warmup: int, cooldown: int) -> float:
+    """The learning rate of a step: a rise, a plateau, a linear fall to a hundredth.
+
+    The end can be put off without having been foreseen: the rate before the fall knows nothing of
+    `steps`.
+
+    >>> [trapezoid(k, peak=1.0, steps=8, warmup=2, cooldown=4) for k in (0, 1, 4, 6)]
+    [0.5, 1.0, 1.0, 0.5]
+    """
+    rise = (step + 1) / max(1, warmup)
+    fall = max(0.01, (steps - step) / max(1, cooldown))
+    return peak * min(1.0, rise, fall)
