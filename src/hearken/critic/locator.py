@@ -44,7 +44,7 @@ PLACED = tuple(name for name, kind in FAULT_TYPES.items() if kind.localised)
 
 NAMED = 4.0
 """Log odds that a fault's name in the words adds to its spans, chosen on 700 validation clips
-(`benchmarks/locator_prior.py`): F1 .755 at 0, .772 at 3 and 4, .729 at 5; types by clip .749, .816."""
+(`benchmarks/locator_prior.py`): F1 .755 at 0, .772 at 3 and 4, .729 at 5."""
 
 _KERNEL = 5
 
