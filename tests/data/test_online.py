@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from hearken.data import stock
+from hearken.data import online, stock
 from hearken.data.fixed import fixed_scenes
 from hearken.data.manifest import Entry
 from hearken.data.online import Mixer
@@ -79,6 +79,30 @@ def test_blank_is_drawn_as_often_as_asked(some: stock.Stock) -> None:
     mixer = _mixer(some, blank=0.5, batch=40)
     unseen = np.mean([(mixer(i).seen.max(axis=1) == 0).mean() for i in range(3)])
     assert 0.3 < unseen < 0.7
+
+
+def test_wrong_lips_are_shown_as_often_as_asked(some: stock.Stock) -> None:
+    """Alone in the dry with a talker who is heard at one level: his envelope tells whose it is."""
+    loud = dataclasses.replace(some.faces[0], crops=np.full((75, 96, 96), 200, np.uint8))
+    dark = dataclasses.replace(some.faces[3], crops=np.zeros((75, 96, 96), np.uint8))
+    silent = tuple(np.zeros(48_000, np.int16) for _ in stock.FACTORS)
+    two = dataclasses.replace(some, faces=(loud, dataclasses.replace(dark, voices=silent)))
+    for wrong, low, high in ((0.0, 0.0, 0.0), (1.0, 0.3, 0.7)):
+        batch = _mixer(two, wrong=wrong, filmed=1.0, batch=60)(0)
+        heard = np.abs(batch.clean).max(axis=1) > 0
+        shown = batch.crops.mean(axis=(1, 2, 3)) > 80
+        assert low <= np.mean(heard != shown) <= high
+
+
+def test_a_faster_talker_has_faster_lips() -> None:
+    rows = online._rows(np.arange(100)[:, None], 10, 20, 1.5)[:, 0]
+    assert rows[[0, 2, 10]].tolist() == [10, 13, 25]
+    assert online._rows(np.arange(30)[:, None], 10, 20, 1.5)[-1, 0] == 29  # the last is held
+    tone = (3_000 * np.sin(2 * np.pi * 200 * np.arange(48_000) / 16_000)).astype(np.int16)
+    fast = online._hurried(tone, 1_600, 16_000, 1.5)
+    assert len(fast) == 16_000
+    assert int(np.argmax(np.abs(np.fft.rfft(fast)))) == 300
+    assert not online._hurried(tone, 47_000, 16_000, 1.5)[2_000:].any()
 
 
 def test_mixtures_span_the_promised_range(some: stock.Stock) -> None:

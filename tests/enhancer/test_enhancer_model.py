@@ -16,7 +16,7 @@ from hearken.errors import CheckpointError, UsageError
 @pytest.fixture
 def enhancer() -> Enhancer:
     torch.manual_seed(0)
-    return Enhancer(MaskNet(EnhancerConfig(hidden=12, lip_width=16)))
+    return Enhancer(MaskNet(EnhancerConfig(channels=(4, 4, 4, 4), hidden=12, lip_width=16)))
 
 
 def _crops(frames: int, seed: int = 0) -> np.ndarray:

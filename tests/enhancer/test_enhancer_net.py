@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from hearken.enhancer.net import EnhancerConfig, LipReader, MaskNet, Sight
 
-SMALL = EnhancerConfig(hidden=12, lip_width=16)
-SMALL_CAUSAL = EnhancerConfig(hidden=12, lip_width=16, causal=True)
+SMALL = EnhancerConfig(channels=(4, 4, 4, 4), hidden=12, lip_width=16)
+SMALL_CAUSAL = dataclasses.replace(SMALL, causal=True)
 
 
 def _crops(batch: int, frames: int, seed: int = 0) -> torch.Tensor:
@@ -22,14 +24,14 @@ def net(request: pytest.FixtureRequest) -> MaskNet:
 
 def test_default_network_is_small_enough() -> None:
     size = sum(p.numel() for p in MaskNet().parameters())
-    assert 1_000_000 <= size <= 3_000_000
+    assert 1_000_000 <= size <= 5_000_000  # 16 bits each: 10 MB at most
 
 
 @pytest.mark.parametrize("samples", [1, 159, 640, 6_401])
 def test_shapes_and_legal_gains(net: MaskNet, samples: int) -> None:
     mix = torch.randn(2, samples)
     spec = net.spectrum(mix)
-    assert spec.shape == (2, 257, 1 + samples // 160)
+    assert spec.shape == (2, 513, 1 + samples // 320)
     gains = net.mask(spec, _crops(2, max(1, samples // 640))).detach()
     assert gains.shape == spec.shape
     assert float(gains.min()) >= 0
@@ -69,8 +71,8 @@ def test_causal_network_never_looks_ahead() -> None:
     later_mix, later_crops = mix.clone(), crops.clone()
     later_mix[:, 8_000:] = 0
     later_crops[:, 13:] = 0  # frame 13 begins at sample 8320
-    before = net(mix, crops)[:, : 8_000 - 512 - 160]
-    torch.testing.assert_close(before, net(later_mix, later_crops)[:, : 8_000 - 512 - 160])
+    before = net(mix, crops)[:, : 8_000 - 1024]
+    torch.testing.assert_close(before, net(later_mix, later_crops)[:, : 8_000 - 1024])
 
 
 def test_ordinary_network_does_look_ahead() -> None:
@@ -83,13 +85,20 @@ def test_ordinary_network_does_look_ahead() -> None:
 
 
 def test_sight_reaches_the_step_of_its_own_frame() -> None:
-    """A blip in video frame 7 is strongest in the LSTM step around sample 640 * 7.5 = 4800."""
+    """A blip in video frame 7 is strongest in the STFT frame around sample 640 * 7.5 = 4800."""
     net = MaskNet(SMALL)
     blip = torch.zeros(1, 20, 1)
     blip[0, 7] = 1
-    steps = net._to_steps(blip, 40)[0, :, 0]
-    centre = float((steps * (torch.arange(40) * 2 + 0.5) * 160).sum() / steps.sum())
+    steps = net._to_frames(blip, 40)[0, :, 0]
+    centre = float((steps * torch.arange(40) * 320).sum() / steps.sum())
     assert centre == pytest.approx(4_800)
+
+
+def test_the_causal_network_is_told_only_what_was_filmed_before_the_window_ended() -> None:
+    """STFT frame f ends at sample 320 f + 512; the picture v was taken at sample 640 v."""
+    told = MaskNet(SMALL_CAUSAL)._to_frames(torch.arange(20.0)[None, :, None], 30)[0, :, 0]
+    assert told[:4].tolist() == [0, 1, 1, 2]
+    assert bool((told * 640 <= torch.arange(30) * 320 + 512).all())
 
 
 def test_batch_rows_do_not_mix(net: MaskNet) -> None:

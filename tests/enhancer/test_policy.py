@@ -48,7 +48,7 @@ def test_gradient_pulls_the_mean_to_the_action() -> None:
 
 
 def test_sound_is_made_of_legal_gains_only() -> None:
-    net = MaskNet(EnhancerConfig(hidden=8))
+    net = MaskNet(EnhancerConfig(channels=(4, 4, 4, 4), hidden=8))
     spec = net.spectrum(torch.randn(1, 3200))
     wild = torch.full(spec.shape, 9.0)
     wild[:, ::2] = -3.0

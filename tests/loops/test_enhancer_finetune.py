@@ -44,7 +44,8 @@ def scenes(root: Path, count: int = 4, seconds: float = 1.0) -> Path:
 
 def tiny_weights(folder: Path) -> Path:
     torch.manual_seed(0)
-    Enhancer(MaskNet(EnhancerConfig(hidden=8, layers=1, lip_width=8))).save(folder)
+    shape = EnhancerConfig(channels=(4, 4, 4, 4), hidden=8, layers=1, lip_width=8)
+    Enhancer(MaskNet(shape)).save(folder)
     return folder
 
 
@@ -133,7 +134,7 @@ def test_the_reward_is_climbed_and_shuffled_words_climb_less(made: Path, tmp_pat
         reward: main(
             small(
                 made, tmp_path / reward, reward=reward, anchor=0, steps=30, rollouts=8, epochs=2,
-                lr=3e-3, min_std=0.0, sigma=0.1, seconds=0.5, valid_every=1000, save_every=100,
+                lr=2e-2, min_std=0.0, sigma=0.1, seconds=0.5, valid_every=1000, save_every=100,
             ),
             judge,
         )

@@ -68,3 +68,29 @@ def test_resumed_equals_uninterrupted() -> None:
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     _steps(net, second, 2)
     torch.testing.assert_close(net.state_dict(), whole.state_dict(), rtol=0, atol=0)
+
+
+def test_kernels_of_convolutions_take_orthogonal_steps_where_asked() -> None:
+    def stepped(kernels: bool, count: int = 1) -> tuple[nn.Conv2d, torch.Tensor]:
+        torch.manual_seed(1)
+        net = nn.Conv2d(2, 4, (3, 2))
+        before = net.weight.detach().clone()
+        optimizer = Optimizer(net, lr=0.1, kernels=kernels)
+        for k in range(count):
+            generator = torch.Generator().manual_seed(k)
+            net(torch.randn(1, 2, 5, 5, generator=generator)).square().sum().backward()
+            if k == 1:  # a resume in between
+                state = copy.deepcopy(optimizer.state_dict())
+                optimizer = Optimizer(net, lr=0.1, kernels=kernels)
+                optimizer.load_state_dict(state)
+            optimizer.step()
+            optimizer.zero_grad()
+        return net, net.weight.detach() - before
+
+    size = torch.linalg.svdvals(stepped(True)[1].flatten(1))
+    assert size.min() > 0.5 * size.max()
+    size = torch.linalg.svdvals(stepped(False)[1].flatten(1))
+    assert size.min() < 0.5 * size.max()
+    net, moved = stepped(True, 3)
+    assert net.weight.grad is None
+    assert float(moved.abs().max()) > 0.01

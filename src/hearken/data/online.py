@@ -3,8 +3,9 @@
 What each batch holds follows from (seed, step) alone, so a resumed run sees the same scenes.
 The recipe keeps a network from knowing the one talker who has most of the video, and from
 ignoring lips: mixtures of a talker with himself, voices shifted in pitch and formants while the
-video stays, random colour on every voice, crops that move and flip, talkers who were never
-filmed, someone else's lips, and no lips at all, in every kind of mixture.
+video stays, voice and lips that go faster or slower, random colour on every voice, crops that
+move and flip, talkers who were never filmed, someone else's lips, and no lips at all, in every
+kind of mixture.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from numpy.typing import NDArray
 
 from hearken.data import mixing
 from hearken.data.stock import FACTORS, Face, Stock
-from hearken.nouns import CROP_SIZE, SAMPLES_PER_FRAME, Audio, Crops
+from hearken.nouns import CROP_SIZE, SAMPLE_RATE, SAMPLES_PER_FRAME, Audio, Crops
 
 __all__ = ["Batch", "Mixer"]
 
 _QUIET_RMS = 3e-4
 _PEAK = 0.95
+_SPEEDS = (0.84, 1.19)
 
 Floats = NDArray[np.float32]
 Row = tuple[Floats, Floats, Crops, Floats, Floats]  # mix, clean, crops, envelope, seen
@@ -64,6 +66,7 @@ class Mixer:
         frames: V of each scene.
         filmed: share of scenes with a filmed talker.
         blank: share of scenes without a look at him.
+        wrong: share of scenes that show someone else's lips.
         noisy: share of scenes with noise and no other talker; some of them nearly clean.
         seed: of everything.
     """
@@ -75,6 +78,7 @@ class Mixer:
     frames: int = 60
     filmed: float = 0.5
     blank: float = 0.35
+    wrong: float = 0.08
     noisy: float = 0.5
     seed: int = 0
 
@@ -93,28 +97,28 @@ class Mixer:
         return Batch(np.stack(mix), np.stack(clean), shown, drawn, told, np.stack(seen))
 
     def _filmed(self, rng: np.random.Generator) -> Row:
-        """A scene of a talker with video."""
+        """A scene of a talker with video, who may speak faster or slower than he did."""
         face = _pick(self.stock.faces, rng)
         which = int(rng.integers(len(FACTORS)))
-        start = int(rng.integers(0, max(1, face.frames - self.frames + 1)))
-        target = _cut(face.voice(which), start * SAMPLES_PER_FRAME, self._samples)
-        seen = self._seen(rng)
-        mix, clean, noisy_only = self._scene(target, rng, seen, face, which)
-        shown, at = face, start
-        if noisy_only and rng.random() < 0.1:  # wrong lips: the sound alone must do
-            shown, at = _pick(self.stock.faces, rng), int(rng.integers(0, 10))
-        crops = _shown(shown, at, self.frames, rng)
-        drawn = _rows(self.envelope(_float(shown.voice(0)), shown.frames), at, self.frames)
-        return mix, clean, crops, drawn, seen
+        speed = rng.uniform(*_SPEEDS) if rng.random() < 0.5 else 1.0
+        start = int(rng.integers(0, max(1, face.frames - round(self.frames * speed) + 1)))
+        target = _hurried(face.voice(which), start * SAMPLES_PER_FRAME, self._samples, speed)
+        seen, wrong = self._seen(rng), rng.random() < self.wrong
+        mix, clean = self._scene(target, rng, not wrong and bool(seen.any()), face, which)
+        if wrong:  # the sound alone must do
+            face, start = _pick(self.stock.faces, rng), int(rng.integers(0, 10))
+        crops = _shown(_rows(face.crops, start, self.frames, speed), rng)
+        drawn = self.envelope(_float(face.voice(0)), face.frames)
+        return mix, clean, crops, _rows(drawn, start, self.frames, speed), seen
 
     def _heard_only(self, rng: np.random.Generator) -> Row:
         """A scene of a talker without video; an imagined lip-reader may tell of him."""
         voice = _float(_pick(self.stock.voices, rng))
         target = mixing.loop_to(voice, self._samples, rng)
-        seen = self._seen(rng)
-        mix, clean, noisy_only = self._scene(target, rng, seen, None, 0, voice)
+        seen, wrong = self._seen(rng), rng.random() < self.wrong
+        mix, clean = self._scene(target, rng, not wrong and bool(seen.any()), None, 0, voice)
         source = target
-        if noisy_only and rng.random() < 0.1:
+        if wrong:
             source = mixing.loop_to(_float(_pick(self.stock.voices, rng)), self._samples, rng)
         told = self.imagine(self.envelope(source, self.frames), rng)
         return mix, clean, np.zeros(0, np.uint8), told, seen
@@ -138,12 +142,12 @@ class Mixer:
         self,
         target: Audio,
         rng: np.random.Generator,
-        seen: Floats,
+        guided: bool,
         face: Face | None,
         which: int,
         voice: Audio | None = None,
-    ) -> tuple[Audio, Audio, bool]:
-        """Mixture, reference, and whether there is no other talker in it."""
+    ) -> tuple[Audio, Audio]:
+        """Mixture and reference; `guided` where lips tell which talker is meant."""
         if rng.random() < 0.7:
             target = mixing.random_eq(target, rng)
         kind = rng.random()
@@ -162,9 +166,9 @@ class Mixer:
                 other = mixing.mix_at_snr(other, self._noise(rng), rng.uniform(0, 15))[0]
         wide = rng.uniform(-10, 20 if noisy_only else 10)
         snr_db = rng.uniform(-5, 5) if rng.random() < 0.7 else wide
-        if not noisy_only and not seen.any() and rng.random() < 0.6:
+        if not noisy_only and not guided and rng.random() < 0.6:
             snr_db = abs(snr_db)  # unseen among voices, the target can only be the louder one
-        return *self._joined(target, other, snr_db, rng), noisy_only
+        return self._joined(target, other, snr_db, rng)
 
     def _joined(
         self, target: Audio, other: Audio, snr_db: float, rng: np.random.Generator
@@ -214,20 +218,23 @@ class Mixer:
         return mixing.random_eq(x, rng) if rng.random() < 0.7 else x
 
 
-def _shown(face: Face, start: int, frames: int, rng: np.random.Generator) -> Crops:
-    """The crops [V, 88, 88] of a span: moved, turned, scaled, flipped and relit, as one."""
+def _shown(crops: Crops, rng: np.random.Generator) -> Crops:
+    """Crops [V, 88, 88] of wider ones: moved, turned, scaled, flipped and relit, all as one."""
     import cv2
 
-    side = face.crops.shape[-1]
+    side = crops.shape[-1]
     turn = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(-9, 9), rng.uniform(0.82, 1.2))
-    turn[:, 2] += rng.uniform(-5, 5, 2) - (side - CROP_SIZE) / 2
+    turn[0] = turn[0] * rng.uniform(0.9, 1.11)  # wider or narrower mouths
+    turn[0, 2] = CROP_SIZE / 2 - turn[0, :2].sum() * side / 2
+    turn[1, 2] -= (side - CROP_SIZE) / 2
+    turn[:, 2] = turn[:, 2] + rng.uniform(-5, 5, 2)
     if rng.random() < 0.5:
         turn = np.array([[-1.0, 0, CROP_SIZE - 1], [0, 1, 0]]) @ np.vstack([turn, [0, 0, 1]])
     light = 255 * (np.arange(256) / 255) ** rng.uniform(0.6, 1.6)
     light = np.clip(128 + (light - 128) * rng.uniform(0.6, 1.2), 0, 255).astype(np.uint8)
     blur = rng.random() < 0.2
-    out = np.empty((frames, CROP_SIZE, CROP_SIZE), np.uint8)
-    for i, crop in enumerate(_rows(face.crops, start, frames)):
+    out = np.empty((len(crops), CROP_SIZE, CROP_SIZE), np.uint8)
+    for i, crop in enumerate(crops):
         moved = cv2.warpAffine(crop, turn, (CROP_SIZE,) * 2, borderMode=cv2.BORDER_REPLICATE)
         out[i] = cv2.LUT(cv2.blur(moved, (3, 3)) if blur else moved, light)
     return out
@@ -241,12 +248,17 @@ def _float(x: NDArray[np.int16]) -> Audio:
     return x.astype(np.float32) / np.float32(32768)
 
 
-def _cut(x: NDArray[np.int16], start: int, n: int) -> Audio:
-    """`n` samples from `start`, zero beyond the end."""
-    piece = _float(x[start : start + n])
+def _hurried(x: NDArray[np.int16], start: int, n: int, speed: float) -> Audio:
+    """`n` samples from `start`, `speed` times as fast (pitch goes along), zero beyond the end."""
+    piece = _float(x[start : start + round(n * speed)])
+    if speed != 1.0:
+        import soxr
+
+        piece = soxr.resample(piece, SAMPLE_RATE * speed, SAMPLE_RATE)[:n]
     return np.pad(piece, (0, n - len(piece)))
 
 
-def _rows(x: NDArray[Kind], start: int, n: int) -> NDArray[Kind]:
-    """`n` rows from `start`; the last one is held."""
-    return x[np.minimum(np.arange(start, start + n), len(x) - 1)]
+def _rows(x: NDArray[Kind], start: int, n: int, speed: float) -> NDArray[Kind]:
+    """`n` rows from `start`, `speed` rows apart; the last one is held."""
+    at = start + np.round(np.arange(n) * speed).astype(int)
+    return x[np.minimum(at, len(x) - 1)]

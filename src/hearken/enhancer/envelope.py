@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hearken.nouns import SAMPLE_RATE, SAMPLES_PER_FRAME, Audio
 
-__all__ = ["BANDS", "Envelope", "envelope", "imagine"]
+__all__ = ["BANDS", "Envelope", "envelope", "imagine", "spread"]
 
 Envelope = NDArray[np.float32]  # [V, BANDS]
 
@@ -69,6 +69,17 @@ def imagine(true: Envelope, rng: np.random.Generator) -> Envelope:
     guess = mean + rho**2 * (parts - mean) + rho * np.sqrt(1 - rho**2) * spread * noise
     told: Envelope = np.clip(guess @ basis.T, _FLOOR, _CEILING).astype(np.float32)
     return told
+
+
+def spread(places: int) -> NDArray[np.float32]:
+    """Weights [24, places] that draw the bands over equal steps of frequency up to 8 kHz.
+
+    Linear between the middles of two bands on the mel scale, held beyond the first and last.
+    """
+    hz = (np.arange(places) + 0.5) * SAMPLE_RATE / 2 / places
+    middles = np.linspace(_to_mel(80.0), _to_mel(7600.0), BANDS + 2)[1:-1]
+    mel = 2595 * np.log10(1 + hz / 700)
+    return np.stack([np.interp(mel, middles, row) for row in np.eye(BANDS)]).astype(np.float32)
 
 
 @functools.cache

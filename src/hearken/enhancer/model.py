@@ -70,11 +70,12 @@ class Enhancer:
         path = Path(folder) if folder is not None else path
         weights = path / "model.safetensors"
         try:
-            config = EnhancerConfig(**json.loads((path / "config.json").read_text("utf-8")))
+            held = json.loads((path / "config.json").read_text("utf-8"))
+            config = EnhancerConfig(**held | {"channels": tuple(held["channels"])})
             net = MaskNet(config)
-            net.load_state_dict({k: v.float() for k, v in load_file(weights).items()})
+            net.load_state_dict(load_file(weights))
             revision = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
-        except (OSError, ValueError, TypeError, SafetensorError, RuntimeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, SafetensorError, RuntimeError) as error:
             raise CheckpointError(
                 f"{path}: no enhancer weights can be loaded from here ({error}); it takes a folder "
                 "with config.json and model.safetensors, as enhancer-pretrain writes to best/"
@@ -90,7 +91,10 @@ class Enhancer:
         folder.mkdir(parents=True, exist_ok=True)
         kind = torch.float16 if half else torch.float32
         held = self.net.state_dict().items()
-        state = {k: v.detach().cpu().to(kind).contiguous() for k, v in held}
+        state = {k: v.detach().cpu() for k, v in held}
+        state = {
+            k: (v.to(kind) if v.is_floating_point() else v).contiguous() for k, v in state.items()
+        }
         part = folder / f".{os.getpid()}.part"
         save_file(state, part)
         part.chmod(0o644)  # safetensors makes it private

@@ -40,6 +40,7 @@ from hearken.enhancer.net import EnhancerConfig, MaskNet, Sight
 from hearken.nouns import Audio, Crops
 from hearken.run import checkpoint, device
 from hearken.run import config as configs
+from hearken.run.optimizer import Optimizer, trapezoid
 from hearken.run.track import Run
 
 __all__ = ["Config", "Objective", "main"]
@@ -87,10 +88,14 @@ class Config:
     """Share of scenes without a look at the target."""
     noisy: float = 0.5
     """Share of scenes with noise and no other talker."""
-    lr: float = 1.2e-3
-    """Peak learning rate, of a linear warm-up and a cosine to a hundredth."""
-    warmup: int = 150
+    lr: float = 2e-3
+    """Learning rate between warm-up and cool-down."""
+    warmup: int = 100
     """Steps of warm-up."""
+    cooldown: int = 1500
+    """Last steps, over which the rate falls to a hundredth."""
+    bf16: bool = False
+    """Convolutions and matrices in bfloat16: half the time on processors that have it."""
     clip: float = 5.0
     """Largest norm of the gradient."""
     magnitude_weight: float = 5.0
@@ -99,6 +104,10 @@ class Config:
     """Of the error of the envelope that the lips alone tell."""
     level_weight: float = 1.0
     """Of the error of the talker's loudness."""
+    channels: tuple[int, ...] = (32, 48, 64, 96)
+    """Of the listener's levels, the finest first."""
+    blocks: int = 1
+    """Residual blocks on each side of its waist."""
     hidden: int = 208
     """LSTM units in each direction."""
     causal: bool = False
@@ -114,8 +123,9 @@ class Config:
     def smoke(cls, **changes: object) -> Config:
         """Seconds, to see that it runs."""
         small: dict[str, object] = {
-            "steps": 4, "batch": 4, "frames": 20, "hidden": 16, "warmup": 1,
-            "save_every": 2, "valid_every": 4, "valid_count": 2, "clips": 3,
+            "steps": 4, "batch": 4, "frames": 20, "hidden": 16, "channels": (4, 4, 4, 4),
+            "warmup": 1, "cooldown": 2, "save_every": 2, "valid_every": 4, "valid_count": 2,
+            "clips": 3,
         }  # fmt: skip
         return configs.smoke_of(cls, small, changes)
 
@@ -194,28 +204,27 @@ def main(config: Config) -> dict[str, float]:
     accelerator, rank, world = _processes(config)
     where = accelerator.device if accelerator else device.pick(config.device)
     device.seed_all(config.seed)
-    shape = EnhancerConfig(hidden=config.hidden, causal=config.causal)
-    net = MaskNet(shape).to(where)
+    net = MaskNet(_shape(config)).to(where)
     task: nn.Module = Objective(
         net, config.magnitude_weight, config.lips_weight, config.level_weight
     )
-    optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=1e-2)
+    optimizer = Optimizer(net, lr=config.lr, weight_decay=1e-2, kernels=True)
     with Run.open(config.out, config, resume=config.resume, main=rank == 0) as run:
         state = _restored(run, config, net, optimizer)
         mixer, scenes = _data(config)
         if accelerator:
-            task, optimizer = accelerator.prepare(task, optimizer)
+            task = accelerator.prepare(task)
         start = int(state["step"])
         batches = _stream(mixer, (s * world + rank for s in range(start, config.steps)), config)
         last: dict[str, float] = {}
         for step in run.progress(config.steps, start, "enhancer-pretrain"):
             begun = time.monotonic()
-            for group in optimizer.param_groups:
-                group["lr"] = _rate(config, step)
-            row = _step(task.train(), next(batches), where, optimizer, config.clip)
+            rate = _rate(config, step)
+            optimizer.rate(rate)
+            row = _step(task.train(), next(batches), where, optimizer, config)
             state["skipped"] += row.pop("skipped")
             state["step"] = step + 1
-            row |= {"optimizer/lr": _rate(config, step), "time/step_s": time.monotonic() - begun}
+            row |= {"optimizer/lr": rate, "time/step_s": time.monotonic() - begun}
             run.log(step, row)
             done = step + 1 == config.steps
             if rank == 0 and ((step + 1) % config.valid_every == 0 or done):
@@ -228,16 +237,21 @@ def main(config: Config) -> dict[str, float]:
 
 
 def _step(
-    task: nn.Module, batch: Batch, where: torch.device, optimizer: Any, clip: float
+    task: nn.Module, batch: Batch, where: torch.device, optimizer: Optimizer, config: Config
 ) -> dict[str, float]:
-    """One update; a step whose gradient is not finite is left out and counted."""
+    """One update; a step whose gradient is not finite leaves no trace and is counted."""
     fields = (batch.mix, batch.clean, batch.crops, batch.drawn, batch.told, batch.seen)
-    parts = task(*(torch.from_numpy(x).to(where) for x in fields))
-    optimizer.zero_grad(set_to_none=True)
+    running = [b.clone() for b in task.buffers()]  # means and variances of the norms
+    with torch.autocast(where.type, torch.bfloat16, enabled=config.bf16):
+        parts = task(*(torch.from_numpy(x).to(where) for x in fields))
+    optimizer.zero_grad()
     parts["total"].backward()
-    norm = float(torch.nn.utils.clip_grad_norm_(task.parameters(), clip))
+    norm = float(torch.nn.utils.clip_grad_norm_(task.parameters(), config.clip))
     if math.isfinite(norm):
         optimizer.step()
+    else:
+        for buffer, kept in zip(task.buffers(), running, strict=True):
+            buffer.copy_(kept)
     row = {f"loss/{k}": float(v.detach()) for k, v in parts.items()}
     return {**row, "optimizer/grad_norm": norm, "skipped": 0 if math.isfinite(norm) else 1}
 
@@ -271,12 +285,12 @@ def _keep(run: Run, net: MaskNet, state: dict[str, Any], gains: dict[str, float]
     Enhancer(net).save(run.folder / "last")
 
 
-def _saved(run: Run, net: MaskNet, optimizer: Any, state: dict[str, Any]) -> None:
+def _saved(run: Run, net: MaskNet, optimizer: Optimizer, state: dict[str, Any]) -> None:
     whole = {"net": net.state_dict(), "optimizer": optimizer.state_dict()}
     checkpoint.save(run.checkpoint, {**state, **whole, "rng": checkpoint.rng_state()})
 
 
-def _restored(run: Run, config: Config, net: MaskNet, optimizer: Any) -> dict[str, Any]:
+def _restored(run: Run, config: Config, net: MaskNet, optimizer: Optimizer) -> dict[str, Any]:
     """Where to start: zero, or what the checkpoint says."""
     if not (config.resume and run.checkpoint.exists()):
         return {"step": 0, "best": -math.inf, "skipped": 0}
@@ -289,11 +303,22 @@ def _restored(run: Run, config: Config, net: MaskNet, optimizer: Any) -> dict[st
 
 
 def _rate(config: Config, step: int) -> float:
-    """Linear warm-up, then a cosine down to a hundredth of the peak."""
-    if step < config.warmup:
-        return config.lr * (step + 1) / config.warmup
-    part = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return config.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part)))
+    return trapezoid(
+        step,
+        peak=config.lr,
+        steps=config.steps,
+        warmup=config.warmup,
+        cooldown=config.cooldown,
+    )
+
+
+def _shape(config: Config) -> EnhancerConfig:
+    return EnhancerConfig(
+        channels=config.channels,
+        blocks=config.blocks,
+        hidden=config.hidden,
+        causal=config.causal,
+    )
 
 
 def _processes(config: Config) -> tuple[Any, int, int]:

@@ -2,7 +2,8 @@
 
 Muon (Jordan et al. 2024, torch.optim.Muon) orthogonalises the momentum of each matrix; its steps
 are scaled to the size of AdamW's (Liu et al. 2025, arXiv 2502.16982), so one learning rate does
-for both. Embeddings, output layers, convolutions, biases and gains are not hidden matrices.
+for both. Embeddings, output layers, biases and gains are not hidden matrices; kernels of
+convolutions are ([out, in x size]) where that is asked for.
 """
 
 from __future__ import annotations
@@ -26,14 +27,24 @@ class Optimizer:
         lr: learning rate of both, until `rate` changes it.
         weight_decay: of matrices.
         muon: False for AdamW on everything.
+        kernels: Muon on the kernels of convolutions too.
     """
 
     def __init__(
-        self, module: nn.Module, *, lr: float, weight_decay: float = 0.0, muon: bool = True
+        self,
+        module: nn.Module,
+        *,
+        lr: float,
+        weight_decay: float = 0.0,
+        muon: bool = True,
+        kernels: bool = False,
     ) -> None:
         named = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
         hidden = [p for n, p in named if muon and p.ndim == 2 and not _edge(n)]
-        held = {id(p) for p in hidden}
+        deep = [p for n, p in named if muon and kernels and p.ndim > 2 and not _edge(n)]
+        self._flat = [(p, nn.Parameter(p.detach().view(len(p), -1))) for p in deep]  # same memory
+        held = {id(p) for p in (*hidden, *deep)}
+        hidden += [flat for _, flat in self._flat]
         rest = [p for _, p in named if id(p) not in held]
         groups = [
             {"params": [p for p in rest if p.ndim >= 2], "weight_decay": weight_decay},
@@ -57,6 +68,8 @@ class Optimizer:
 
     def step(self) -> None:
         """One update by the gradients at hand."""
+        for kernel, flat in self._flat:
+            flat.grad = None if kernel.grad is None else kernel.grad.reshape(flat.shape)
         for part in self._parts:
             part.step()
 
@@ -64,6 +77,8 @@ class Optimizer:
         """Forgets the gradients."""
         for part in self._parts:
             part.zero_grad(set_to_none=True)
+        for kernel, _ in self._flat:
+            kernel.grad = None
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
