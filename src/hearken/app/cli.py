@@ -84,9 +84,7 @@ def _dispatch(argv: list[str]) -> int:
         top.print_help(sys.stderr)
         return USAGE
     args = top.parse_args(spelled(argv))
-    return {"demo": _demo, "listen": _listen, "enhance": _enhance, "data": _data}[args.command](
-        args
-    )
+    return _COMMANDS[args.command](args)
 
 
 def _limits(args: Namespace) -> Limits | None:
@@ -167,10 +165,25 @@ def _demo(args: Namespace) -> int:
     return demo.run(options)
 
 
+def _export(args: Namespace) -> int:
+    from hearken.app import graphs
+
+    return graphs.export(args.enhancer, args.output_dir)
+
+
 def _data(args: Namespace) -> int:
     from hearken.app import corpora
 
     return corpora.run(args)
+
+
+_COMMANDS = {
+    "demo": _demo,
+    "listen": _listen,
+    "enhance": _enhance,
+    "export": _export,
+    "data": _data,
+}
 
 
 if __name__ == "__main__":

@@ -66,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     _demo(commands)
     _listen(commands)
     _enhance(commands)
+    _export(commands)
     for group, words in (
         ("train", "train the critic, the enhancer or the rating model"),
         ("eval", "measure the critic or the enhancer"),
@@ -173,6 +174,18 @@ def _enhance(commands: Any) -> None:
     p.add_argument("--no-lips", action="store_true", help="do not look at the picture")
     _media(p)
     _models(p, enhancer=True)
+
+
+def _export(commands: Any) -> None:
+    p = _command(
+        commands,
+        "export",
+        "write the enhancer as ONNX graphs",
+        "OUT gets the weights and lips.onnx, listener.onnx beside them; 'hearken enhance "
+        "--enhancer OUT' then runs the graphs. Needs the package onnx: hearken[onnx].",
+    )
+    p.add_argument("--enhancer", metavar="FOLDER", help="enhancer weights; default: the small one")
+    p.add_argument("-o", "--output-dir", type=Path, required=True, metavar="OUT", help="folder")
 
 
 def _stages(commands: Any, group: str, words: str) -> None:

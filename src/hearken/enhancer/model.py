@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hearken.enhancer.net import EnhancerConfig, LipReader, MaskNet, Sight
+from hearken.enhancer.onnx import has_graphs, run_by_graphs
 from hearken.errors import CheckpointError, UsageError
 from hearken.nouns import CROP_SIZE, SAMPLE_RATE, SAMPLES_PER_FRAME, Audio, Crops
 
@@ -59,6 +60,9 @@ class Enhancer:
     ) -> Enhancer:
         """Load weights from a folder with config.json and model.safetensors.
 
+        Where the folder also holds the graphs that `hearken export` writes, and `device` is
+        the CPU, ONNX Runtime runs the network.
+
         Args:
             folder: None for the weights that come with the package.
             device: where to run.
@@ -74,6 +78,8 @@ class Enhancer:
             config = EnhancerConfig(**held | {"channels": tuple(held["channels"])})
             net = MaskNet(config)
             net.load_state_dict(load_file(weights))
+            if has_graphs(path) and torch.device(device).type == "cpu":
+                net = run_by_graphs(net, path)
             revision = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
         except (OSError, ValueError, TypeError, KeyError, SafetensorError, RuntimeError) as error:
             raise CheckpointError(
