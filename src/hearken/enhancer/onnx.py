@@ -1,7 +1,7 @@
 """The network as two ONNX graphs, for ONNX Runtime here or anywhere else.
 
-    lips.onnx      crops [B, V, 88, 88] float32 0-255                          -> envelope [B, V, 24]
-    listener.onnx  loudness [B, F, K], envelope and seen [B, F, 24 + 1]        -> logits [B, F, K]
+    lips.onnx      crops [B, V, 88, 88] float32 0-255  -> envelope [B, V, 24]
+    listener.onnx  loudness [B, F, K], envelope and seen [B, F, 24 + 1]  -> logits [B, F, K]
 
 STFT, levels and the clock between video and sound stay outside, as `hearken.enhancer.net` has
 them; B, V and F are free. A folder of weights that holds both graphs is run by them.
