@@ -174,7 +174,7 @@ class Mixer:
         self, target: Audio, other: Audio, snr_db: float, rng: np.random.Generator
     ) -> tuple[Audio, Audio]:
         clean = target
-        if self.stock.rooms and rng.random() < 0.15:
+        if self.stock.rooms and rng.random() < 0.2:
             room, place = (_float(_pick(self.stock.rooms, rng)) for _ in range(2))
             clean = mixing.reverberate(target, room, early=True)
             target = mixing.reverberate(target, room)

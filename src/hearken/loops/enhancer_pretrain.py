@@ -16,6 +16,7 @@ follows from (seed, step), so the sampler has no state beyond the step.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import time
@@ -30,7 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from hearken import media
-from hearken.data import manifest, stock
+from hearken.data import manifest, rooms, stock
 from hearken.data.fixed import FixedScene, fixed_scenes
 from hearken.data.online import Batch, Mixer
 from hearken.enhancer.envelope import envelope, imagine
@@ -62,6 +63,8 @@ class Config:
     """Folder of more videos of one clean talker each, for training only; optional."""
     films_repeat: int = 3
     """How often each of these counts among the filmed clips."""
+    rooms: int = 0
+    """Simulated rooms beside the recorded ones; they need the extra hearken[rooms]."""
     cache: Path = Path("")
     """Folder for mouth crops and shifted voices, made once; default OUT/cache."""
     steps: int = 4700
@@ -350,8 +353,9 @@ def _data(config: Config) -> tuple[Mixer, list[FixedScene]]:
             (parts.valid, False, "valid"),
         )
     )
+    more = tuple(stock.pcm(x) for x in rooms.simulated(config.rooms, config.seed))
     mixer = Mixer(
-        train,
+        dataclasses.replace(train, rooms=(*train.rooms, *more)),
         envelope,
         imagine,
         batch=config.batch,
