@@ -78,7 +78,7 @@ class Mixer:
     frames: int = 60
     filmed: float = 0.5
     blank: float = 0.35
-    wrong: float = 0.08
+    wrong: float = 0.14
     noisy: float = 0.5
     seed: int = 0
 
