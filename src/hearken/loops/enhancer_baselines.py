@@ -1,16 +1,14 @@
 """Other people's audio-only enhancers, as rows of the enhancer's table.
 
-| name | what it is | package, licence |
-|---|---|---|
-| `spectral-gate` | a gate in each band, noise taken as steady | noisereduce, MIT (Sainburg et al. 2020) |
-| `adaptive-gate` | the same, over a noise floor that follows the sound | noisereduce, MIT |
-| `spectral-subtraction` | Berouti et al. 1979 | pyroomacoustics, MIT |
-| `speex` | the noise suppressor of Speex, 15 dB at most | speexdsp-ns, BSD |
-| `webrtc` | the Wiener filter of WebRTC calls, "high" | webrtc-noise-gain, BSD |
-| `rnnoise` | a recurrent network on band gains (Valin 2018), weights in its wheel | pyrnnoise, Apache-2.0 |
+    spectral-gate         a gate in each band, noise taken as steady (noisereduce; Sainburg 2020)
+    adaptive-gate         the same over a noise floor that follows the sound (noisereduce)
+    spectral-subtraction  Berouti et al. 1979 (pyroomacoustics)
+    speex                 the noise suppressor of Speex, 15 dB at most (speexdsp-ns)
+    webrtc                the Wiener filter of WebRTC calls, level "high" (webrtc-noise-gain)
+    rnnoise               a small recurrent network on band gains, Valin 2018 (pyrnnoise)
 
-`pip install 'hearken[baselines]'` brings all; none loads anything at run time. All run at their
-authors' settings, with their delay taken out: what they give is aligned with what they got.
+`pip install 'hearken[baselines]'` brings all; none downloads anything at run time. All run at
+their authors' settings, with their delay taken out: what they give is aligned with what they got.
 WebRTC's chain also cuts the lowest octaves with a filter that turns phases: SI-SDR holds that
 against it, PESQ does not. RNNoise hears 48 kHz, so sound goes up and down again.
 """
