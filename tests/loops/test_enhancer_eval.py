@@ -148,7 +148,7 @@ def test_keep_audio(folder, tmp_path):
 
 def test_baselines_are_rows_and_absent_ones_are_notes(folder, tmp_path, monkeypatch):
     root, _ = folder
-    quiet = enhancer_baselines.Baseline("numpy", lambda samples: 0.5 * samples)
+    quiet = enhancer_baselines.Baseline("numpy", lambda samples: 0.5 * samples, "half as loud.")
     gone = enhancer_baselines.Baseline("no_such_package", lambda samples: samples)
     monkeypatch.setitem(enhancer_baselines.BASELINES, "quiet", quiet)
     monkeypatch.setitem(enhancer_baselines.BASELINES, "gone", gone)
@@ -158,7 +158,8 @@ def test_baselines_are_rows_and_absent_ones_are_notes(folder, tmp_path, monkeypa
     assert found["gains"]["quiet"]["si_sdr_db"]["value"] == pytest.approx(0.0, abs=1e-4)
     reason = "'no_such_package' is not installed: pip install 'hearken[baselines]'"
     assert found["absent"] == {"gone": reason}
-    assert f"No row gone: {reason}" in (tmp_path / "o" / "table.md").read_text()
+    text = (tmp_path / "o" / "table.md").read_text()
+    assert f"- No row gone: {reason}\n- quiet: half as loud.\n" in text
     with pytest.raises(UsageError, match="baselines deepest: choose of"):
         main(smoke(root, tmp_path / "p", baselines=("deepest",)))
 

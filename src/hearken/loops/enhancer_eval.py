@@ -275,6 +275,9 @@ def _keep(config: Config, scene: Scene, system: str, made: Audio) -> None:
 def _notes(compared: Comparison, absent: Mapping[str, str], pictures: Pictures) -> Iterator[str]:
     for name, reason in absent.items():
         yield f"No row {name}: {reason}"
+    for name, baseline in BASELINES.items():
+        if baseline.caution and name in compared.systems:
+            yield f"{name}: {baseline.caution}"
     blind = sum(r["remark"] == NO_FACE for r in compared.rows)
     if blind:
         yield f"No face was found for {blind} rows: those were enhanced by sound alone."

@@ -9,6 +9,7 @@ an interval over two or three talkers means nothing.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -27,10 +28,9 @@ SNR_EDGES_DB = (-5.0, 0.0, 5.0)
 Row = Mapping[str, Any]
 
 
-def interferer(row: Row) -> str | None:
+def interferer(row: Row) -> str:
     """What is to be removed: the row's kind, or "same voice" where it is the target's own."""
-    kind: str | None = row.get("kind")
-    return "same voice" if row.get("same_voice") else kind
+    return "same voice" if row.get("same_voice") else str(row.get("kind", "unknown"))
 
 
 def snr_bucket(row: Row) -> str | None:
@@ -42,8 +42,7 @@ def snr_bucket(row: Row) -> str | None:
     snr_db = row.get("snr_db")
     if snr_db is None or not math.isfinite(snr_db):
         return None
-    above = sum(snr_db > edge for edge in SNR_EDGES_DB)
-    return _SNR_BUCKETS[above]
+    return _SNR_BUCKETS[bisect_left(SNR_EDGES_DB, snr_db)]
 
 
 def face(row: Row) -> str | None:
@@ -51,7 +50,7 @@ def face(row: Row) -> str | None:
     return f"face {row['face']}" if row.get("face") in ("known", "unseen") else None
 
 
-_SNR_BUCKETS = (
+_SNR_BUCKETS: tuple[str, ...] = (
     f"<= {SNR_EDGES_DB[0]:g} dB",
     *(f"{low:g} to {high:g} dB" for low, high in pairwise(SNR_EDGES_DB)),
     f"> {SNR_EDGES_DB[-1]:g} dB",
