@@ -185,6 +185,16 @@ def test_the_head_and_the_groups(folder, tmp_path):
     assert all(r["seconds"] >= 0 for r in rows if not r["errors"])
 
 
+def test_rows_stand_in_the_order_of_the_systems(folder, tmp_path):
+    """The first scene has no rival's picture; its row does not move to the end for that."""
+    root, targets = folder
+    (root / "scenes" / "S00002_interferer_silent.mp4").write_bytes(b"picture")
+    found = main(smoke(root, tmp_path / "o"), enhancer=Listener(targets), crops_of=Lips())
+    order = ["unprocessed", *(f"video {v}" for v in ("right", "other", "rival", "none"))]
+    assert list(found["systems"]) == [*order, "oracle mask", "oracle phase mask"]
+    assert found["systems"]["video rival"]["si_sdr_db"]["count"] == 1
+
+
 def test_a_scene_is_cropped_once(folder, tmp_path):
     root, targets = folder
     paths = []

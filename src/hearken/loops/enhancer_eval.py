@@ -156,7 +156,9 @@ def main(
         _evaluate(_Evaluation(config, run, pictures, rows_of), todo, names)
         rows = run.history()
     columns = [c for n in names for c in table.METRICS[n].columns]
-    compared = Comparison(rows, columns, config.resamples, config.seed)
+    place = {system: i for i, system in enumerate(rows_of)}
+    in_order = sorted(rows, key=lambda row: place.get(row["system"], len(place)))
+    compared = Comparison(in_order, columns, config.resamples, config.seed)
     notes = list(_notes(compared, absent, pictures))
     tables = systems_tables.tables(compared, _BASES, notes)
     tabulate.write(config.out, tables, rows, systems_tables.BLIND_WARNING)
