@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+from concurrent.futures import CancelledError
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -67,6 +69,16 @@ def test_workers_give_the_same_rows(speechlike, rng):
                 assert a.values == pytest.approx(b.values)  # sums may differ in the last bit
                 assert a.errors == {}
                 assert a.seconds > 0
+
+
+@pytest.mark.slow
+def test_an_interrupt_does_not_wait_for_the_rest(speechlike):
+    items = [Item(str(i), speechlike, speechlike) for i in range(50)]
+    with suppress(KeyboardInterrupt), measuring("si_sdr_db", workers=2) as rows_of:
+        rows = rows_of(items)
+        raise KeyboardInterrupt
+    with pytest.raises(CancelledError):
+        list(rows)
 
 
 def test_choose():

@@ -188,10 +188,13 @@ def measuring(
     with ProcessPoolExecutor(workers, context, _one_thread) as pool:
 
         def rows_of(items: Sequence[Item]) -> Iterator[Row]:
-            chunk = max(1, min(8, len(items) // (4 * workers)))
-            return pool.map(measure, items, [names] * len(items), chunksize=chunk)
+            return pool.map(measure, items, [names] * len(items))
 
-        yield rows_of
+        try:
+            yield rows_of
+        except BaseException:  # Ctrl-C too: what is not begun is not waited for
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _one_thread() -> None:
