@@ -65,6 +65,14 @@ def test_same_seed_same_interval(rng):
     assert bootstrap_ci(values, seed=4) != bootstrap_ci(values, seed=5)
 
 
+def test_the_mean_is_the_general_way_made_fast(rng):
+    values, talkers = rng.standard_normal(97), [f"t{i % 13}" for i in range(97)]
+    fast = bootstrap_ci(values, talkers)
+    general = bootstrap_ci(values, talkers, statistic=lambda rows: float(np.mean(rows)))
+    assert (fast.value, fast.count, fast.clusters) == (general.value, 97, 13)
+    assert (fast.low, fast.high) == pytest.approx((general.low, general.high))
+
+
 def test_pairs_as_rows(rng):
     a = rng.standard_normal(50)
     rows = np.stack([a, a + 0.1 * rng.standard_normal(50)], axis=1)

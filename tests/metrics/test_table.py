@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+from concurrent.futures import CancelledError
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -10,8 +12,8 @@ import pytest
 from hearken.errors import UsageError
 from hearken.metrics import table
 from hearken.metrics.agreement import Interval
-from hearken.metrics.table import Item, choose, measure_all
-from hearken.metrics.tabulate import Table, as_json, cell, markdown, rows_csv
+from hearken.metrics.table import Item, choose, measure_all, measuring
+from hearken.metrics.tabulate import Table, as_json, cell, markdown, rows_csv, show, write
 
 
 def test_failures_are_rows(speechlike):
@@ -58,7 +60,25 @@ def test_workers_give_the_same_rows(speechlike, rng):
         Item(str(i), speechlike + 0.01 * i * rng.standard_normal(len(speechlike)), speechlike)
         for i in range(1, 5)
     ]
-    assert measure_all(items, "estoi,si_sdr_db", workers=2) == measure_all(items, "estoi,si_sdr_db")
+    here = measure_all(items, "estoi,si_sdr_db")
+    with measuring("estoi,si_sdr_db", workers=2) as rows_of:
+        for some in (items, items[:1]):  # the processes serve many calls
+            there = list(rows_of(some))
+            assert [r.key for r in there] == [r.key for r in here[: len(some)]]
+            for a, b in zip(there, here, strict=False):
+                assert a.values == pytest.approx(b.values)  # sums may differ in the last bit
+                assert a.errors == {}
+                assert a.seconds > 0
+
+
+@pytest.mark.slow
+def test_an_interrupt_does_not_wait_for_the_rest(speechlike):
+    items = [Item(str(i), speechlike, speechlike) for i in range(50)]
+    with suppress(KeyboardInterrupt), measuring("si_sdr_db", workers=2) as rows_of:
+        rows = rows_of(items)
+        raise KeyboardInterrupt
+    with pytest.raises(CancelledError):
+        list(rows)
 
 
 def test_choose():
@@ -75,6 +95,16 @@ def test_a_missing_extra_names_its_command(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'hearken\[metrics\]'"):
         choose("pesq_wb")
+
+
+def test_a_head_stands_above_the_tables(tmp_path, capsys):
+    small = Table("small", ("a",), ((1,),))
+    write(tmp_path, [small], [{"a": 1}], "Read [this] first.")
+    assert (tmp_path / "table.md").read_text().startswith("Read [this] first.\n\n## small\n")
+    show([small], "Read [this] first.")
+    assert capsys.readouterr().out.startswith("Read [this] first.\n")
+    write(tmp_path, [small], [{"a": 1}])
+    assert (tmp_path / "table.md").read_text().startswith("## small\n")
 
 
 def test_cells():

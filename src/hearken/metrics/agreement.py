@@ -97,7 +97,7 @@ def bootstrap_ci(
     values: ArrayLike,
     clusters: Sequence[Hashable] | None = None,
     *,
-    statistic: Statistic = lambda rows: float(np.mean(rows)),
+    statistic: Statistic | None = None,
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -110,7 +110,8 @@ def bootstrap_ci(
     Args:
         values: [N] or [N, M]; `statistic` gets rows of it.
         clusters: a label for each row; None: each row is its own.
-        statistic: of [n] or [n, M] rows; a draw where it raises `MetricError` is left out.
+        statistic: of [n] or [n, M] rows; a draw where it raises `MetricError` is left out. None:
+            the mean of all.
         resamples: draws.
         level: of the interval.
         seed: the same seed gives the same interval.
@@ -132,8 +133,12 @@ def bootstrap_ci(
     for i, label in enumerate(labels):
         members.setdefault(label, []).append(i)
     groups = [np.array(m) for m in members.values()]
-    value = statistic(rows)
-    draws = _draws(rows, groups, statistic, resamples, seed) if len(groups) > 1 else []
+    value = float(np.mean(rows)) if statistic is None else statistic(rows)
+    draws: Sequence[float] = ()
+    if len(groups) > 1 and statistic is None:
+        draws = _draws_of_mean(rows, groups, resamples, seed)
+    elif len(groups) > 1 and statistic is not None:
+        draws = _draws(rows, groups, statistic, resamples, seed)
     low = high = float("nan")
     if len(draws) * 2 > resamples:
         tail = (1.0 - level) / 2.0
@@ -149,6 +154,22 @@ def try_ci(
         return bootstrap_ci(values, clusters, **options)
     except MetricError:
         return None
+
+
+def _draws_of_mean(
+    rows: NDArray[Any], groups: list[NDArray[Any]], resamples: int, seed: int
+) -> list[float]:
+    """As `_draws` with the mean: from the clusters' sums, thousands of draws at a time."""
+    sums = np.array([rows[g].sum() for g in groups])
+    counts = np.array([rows[g].size for g in groups])
+    rng = np.random.default_rng(seed)
+    draws: list[float] = []
+    block = max(1, 1_000_000 // len(groups))
+    for start in range(0, resamples, block):
+        shape = (min(block, resamples - start), len(groups))
+        picked = rng.integers(len(groups), size=shape)
+        draws += (sums[picked].sum(1) / counts[picked].sum(1)).tolist()
+    return draws
 
 
 def _draws(

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from hearken import media
@@ -17,7 +19,17 @@ from hearken.metrics import blind, intrusive
 from hearken.nouns import Audio
 from hearken.run.track import track
 
-__all__ = ["COLUMNS", "INTRUSIVE", "METRICS", "Item", "Row", "choose", "measure", "measure_all"]
+__all__ = [
+    "COLUMNS",
+    "INTRUSIVE",
+    "METRICS",
+    "Item",
+    "Row",
+    "choose",
+    "measure",
+    "measure_all",
+    "measuring",
+]
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -80,11 +92,13 @@ class Row:
         key: of the item.
         values: a number for every column asked for, None where the metric failed.
         errors: the reason, by metric.
+        seconds: that it took.
     """
 
     key: str
     values: Mapping[str, float | None]
     errors: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = field(default=0.0, compare=False)
 
 
 def choose(names: str | Iterable[str]) -> tuple[str, ...]:
@@ -119,6 +133,7 @@ def measure(item: Item, metrics: Sequence[str]) -> Row:
     except (HearkenError, OSError) as error:
         return Row(item.key, columns, {"input": str(error)})
     errors: dict[str, str] = {}
+    start = time.perf_counter()
     for name in metrics:
         try:
             columns.update(METRICS[name].run(reference, estimate))
@@ -126,7 +141,7 @@ def measure(item: Item, metrics: Sequence[str]) -> Row:
         # clip must not take the table with it.
         except Exception as error:
             errors[name] = str(error) or type(error).__name__
-    return Row(item.key, columns, errors)
+    return Row(item.key, columns, errors, time.perf_counter() - start)
 
 
 def measure_all(
@@ -142,21 +157,44 @@ def measure_all(
     Raises:
         UsageError: see `choose`.
     """
+    with measuring(metrics, workers) as rows_of:
+        return list(track(rows_of(items), total=len(items), label="metrics"))
+
+
+@contextmanager
+def measuring(
+    metrics: str | Iterable[str] = INTRUSIVE, workers: int = 1
+) -> Iterator[Callable[[Sequence[Item]], Iterator[Row]]]:
+    """A function from items to their rows, for many calls: the processes start once.
+
+    With several workers measuring begins at the call, and the rows can be taken later; with
+    one it is done as they are taken.
+
+    Args:
+        metrics: see `choose`.
+        workers: processes; 1 or less measures in this one.
+
+    Raises:
+        UsageError: see `choose`.
+    """
     names = choose(metrics)
-    return list(track(_rows(items, names, workers), total=len(items), label="metrics"))
-
-
-def _rows(items: Sequence[Item], names: tuple[str, ...], workers: int) -> Iterator[Row]:
-    if workers <= 1 or len(items) < 2:
-        yield from (measure(item, names) for item in items)
+    if workers <= 1:
+        yield lambda items: (measure(item, names) for item in items)
         return
     import multiprocessing
 
     # spawn: a fork of a process that holds torch threads can hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(items)), context, _one_thread) as pool:
-        chunk = max(1, min(8, len(items) // (4 * workers)))
-        yield from pool.map(measure, items, [names] * len(items), chunksize=chunk)
+    with ProcessPoolExecutor(workers, context, _one_thread) as pool:
+
+        def rows_of(items: Sequence[Item]) -> Iterator[Row]:
+            return pool.map(measure, items, [names] * len(items))
+
+        try:
+            yield rows_of
+        except BaseException:  # Ctrl-C too: what is not begun is not waited for
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _one_thread() -> None:

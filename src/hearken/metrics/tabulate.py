@@ -76,12 +76,14 @@ def rows_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return buffer.getvalue()
 
 
-def write(folder: Path, tables: Sequence[Table], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write table.md, table.json and rows.csv, each whole or not at all."""
+def write(
+    folder: Path, tables: Sequence[Table], rows: Sequence[Mapping[str, Any]], head: str = ""
+) -> None:
+    """Write table.md (`head` above all), table.json and rows.csv, each whole or not at all."""
     from hearken import media
 
     texts = {
-        "table.md": "\n".join(markdown(t) for t in tables),
+        "table.md": (head and f"{head}\n\n") + "\n".join(markdown(t) for t in tables),
         "table.json": json.dumps([as_json(t) for t in tables], indent=1) + "\n",
         "rows.csv": rows_csv(rows),
     }
@@ -90,13 +92,15 @@ def write(folder: Path, tables: Sequence[Table], rows: Sequence[Mapping[str, Any
             partial.write_text(text, encoding="utf-8")
 
 
-def show(tables: Sequence[Table]) -> None:
-    """Print the tables on stdout; values alone where their intervals would not fit."""
+def show(tables: Sequence[Table], head: str = "") -> None:
+    """Print `head` and the tables on stdout; values alone where intervals would not fit."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table as RichTable
 
     console = Console()
+    if head:
+        console.print(f"{escape(head)}\n", highlight=False)
     for table in tables:
         narrow = 21 * len(table.columns) > console.width
         grid = RichTable(title=escape(table.title))
