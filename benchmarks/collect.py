@@ -82,28 +82,39 @@ def critic(folder: Path) -> list[Cell]:
 
 
 def enhancer(out: Path) -> list[Cell]:
-    """Gains over doing nothing, and what the lips are worth."""
+    """Gains over doing nothing, what the lips are worth, and the audio-only enhancers beside it."""
     rows = []
     gain, other = "Gain over unprocessed, scene by scene", "Gain over video other, scene by scene"
-    for kind, words in (("noise", "noise"), ("speech", "competing talker")):
-        for faces in ("known", "unseen"):
-            folder = out / f"enhancer_{kind}_{faces}"
-            run = f"hearken eval enhancer --scenes {kind}_{faces}"
-            where = f"enhancer, {words}, {faces} face"
-            for metric, unit, bar in (
-                ("si_sdr_db", "dB", ">= +3"), ("pesq_wb", "", ""), ("estoi", "", "")
-            ):  # fmt: skip
-                value = cell(folder, gain, "video right", metric)
-                rows.append(figure(f"{where}: gain in {LABEL[metric]}", value, bar, run, unit))
-            worse = cell(folder, "All scenes", "video right", "share worse (si_sdr_db)")
-            rows += [
-                figure(f"{where}: right video over someone else's, SI-SDR",
-                       cell(folder, other, "video right", "si_sdr_db"), "> 0", run, "dB"),
-                figure(f"{where}: share of scenes made worse", worse, "", run),
-            ]  # fmt: skip
+    for group, (words, bars) in GROUPS.items():
+        folder = out / f"enhancer_{group}"
+        run = f"hearken eval enhancer --scenes {group}"
+        where = f"enhancer, {words}"
+        for metric, bar in zip(("si_sdr_db", "pesq_wb", "estoi"), bars, strict=True):
+            value, unit = cell(folder, gain, "video right", metric), UNIT[metric]
+            rows.append(figure(f"{where}: gain in {LABEL[metric]}", value, bar, run, unit))
+        right_over_other = cell(folder, other, "video right", "si_sdr_db")
+        worse = cell(folder, "All scenes", "video right", "share worse (si_sdr_db)")
+        rows += [
+            figure(f"{where}: right video over someone else's, SI-SDR", right_over_other,
+                   ">= +4" if group == "speech_unseen" else "> 0", run, "dB"),
+            figure(f"{where}: without a picture, gain in SI-SDR",
+                   cell(folder, gain, "video none", "si_sdr_db"), "", run, "dB"),
+            figure(f"RNNoise, {words}: gain in SI-SDR",
+                   cell(folder, gain, "rnnoise", "si_sdr_db"), "", run, "dB"),
+            figure(f"{where}: share of scenes made worse", worse, "", run),
+        ]  # fmt: skip
     return rows
 
 
+GROUPS = {
+    "noise_known": ("noise, known face", (">= +10", ">= +0.40", "")),
+    "noise_unseen": ("noise, unseen face", (">= +10", ">= +0.40", "")),
+    "speech_known": ("competing talker, known face", (">= +8", ">= +0.35", ">= +0.15")),
+    "speech_unseen": ("competing talker, unseen face", (">= +5", ">= +0.20", ">= +0.05")),
+    "same_known": ("his own voice against him, known face", (">= +5", "", "")),
+}
+"""Folders of `measure.sh`: what the scenes are, and the bars of SI-SDR, PESQ-WB and ESTOI."""
+UNIT = {"si_sdr_db": "dB", "pesq_wb": "", "estoi": ""}
 LABEL = {"si_sdr_db": "SI-SDR", "pesq_wb": "PESQ-WB", "estoi": "ESTOI"}
 
 
