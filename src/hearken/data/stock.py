@@ -6,7 +6,7 @@ Mouth crops and shifted voices of the filmed talkers are made once and kept in a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from hearken.errors import ManifestError
 from hearken.nouns import SAMPLES_PER_FRAME, Crops
 from hearken.run.track import track
 
-__all__ = ["FACTORS", "Face", "Stock", "build"]
+__all__ = ["FACTORS", "Face", "Stock", "build", "pcm"]
 
 FACTORS = (1.0, 0.86, 1.17, 1.35, 1.55)
 """Pitch and formants of a filmed voice, times these; 1.0 first."""
@@ -31,13 +31,19 @@ LoadSound = Callable[[Path], NDArray[np.float32]]
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """A filmed clip: voices [len(FACTORS)] of [T] int16, crops [V, 96, 96], found [V]."""
+    """A filmed clip: voices [len(FACTORS)] of [T] int16, crops [V, 96, 96], found [V].
+
+    `company` [T'] is what else sounded in the same room, where it was recorded apart, and
+    `company_talks` whether someone may speak in it.
+    """
 
     name: str
     group: str
     voices: tuple[Pcm, ...]
     crops: Crops
     found: NDArray[np.bool_]
+    company: Pcm | None = None
+    company_talks: bool = False
 
     @property
     def frames(self) -> int:
@@ -51,13 +57,17 @@ class Face:
 
 @dataclass(frozen=True, eq=False)
 class Stock:
-    """One side of a split, in memory. All sounds are int16 at 16 kHz."""
+    """One side of a split. All sounds are int16 at 16 kHz.
 
-    faces: tuple[Face, ...]
-    voices: tuple[Pcm, ...]
-    commands: tuple[Pcm, ...]
-    noises: tuple[Pcm, ...]
-    rooms: tuple[Pcm, ...]
+    `commands` are voices that only ever interfere. The sequences of `build` are in memory, those
+    of `scene_stock` on disk.
+    """
+
+    faces: Sequence[Face]
+    voices: Sequence[Pcm]
+    commands: Sequence[Pcm]
+    noises: Sequence[Pcm]
+    rooms: Sequence[Pcm]
 
 
 def build(
@@ -95,7 +105,7 @@ def build(
             kind = "commands" if entry.seconds < 3.0 else "voices"
         sound = load(entry.path)
         gain = 0.9 / max(float(np.abs(sound).max(initial=0.0)), 1e-4) if kind == "rir" else 1.0
-        kept[kind].append(_pcm(sound * gain))
+        kept[kind].append(pcm(sound * gain))
     if not faces or not kept["voices"]:
         raise ManifestError(
             f"{label or 'this side of the split'}: {len(faces)} videos and {len(kept['voices'])} "
@@ -119,14 +129,14 @@ def _face(entry: Entry, cache: Path, load: LoadSound, crop: CropMouths, shifted:
     if not seen.exists():
         crops, found = crop(entry.path)
         with atomic(seen) as part:
-            np.savez(part, crops=crops, found=found, samples=_pcm(load(entry.path)))
+            np.savez(part, crops=crops, found=found, samples=pcm(load(entry.path)))
     with np.load(seen) as kept:
         crops, found, samples = kept["crops"], kept["found"], kept["samples"]
     voices = [samples]
     if shifted:
         if not heard.exists():
             x = samples.astype(np.float32) / 32768
-            made = [_pcm(mixing.formant_shift(x, f)) for f in FACTORS[1:]]
+            made = [pcm(mixing.formant_shift(x, f)) for f in FACTORS[1:]]
             with atomic(heard) as part:
                 np.savez(part, voices=np.stack(made))
         with np.load(heard) as kept:
@@ -134,5 +144,6 @@ def _face(entry: Entry, cache: Path, load: LoadSound, crop: CropMouths, shifted:
     return Face(entry.path.stem, entry.group, tuple(voices), crops, found)
 
 
-def _pcm(x: NDArray[np.float32]) -> Pcm:
+def pcm(x: NDArray[np.float32]) -> Pcm:
+    """Sound in [-1, 1] as 16-bit integers, rounded and clipped."""
     return np.clip(np.round(x * 32768), -32768, 32767).astype(np.int16)

@@ -30,13 +30,14 @@ import torch
 from torch import Tensor, nn
 
 from hearken import media
-from hearken.data import manifest, stock
+from hearken.data import manifest, scene_stock, stock
 from hearken.data.fixed import FixedScene, fixed_scenes
 from hearken.data.online import Batch, Mixer
 from hearken.enhancer.envelope import envelope, imagine
 from hearken.enhancer.lips import crop_mouths
 from hearken.enhancer.model import Enhancer
 from hearken.enhancer.net import EnhancerConfig, MaskNet, Sight
+from hearken.errors import UsageError
 from hearken.nouns import Audio, Crops
 from hearken.run import checkpoint, device
 from hearken.run import config as configs
@@ -57,6 +58,8 @@ class Config:
     """Run folder; best/ in it holds the weights."""
     data: Path = Path("")
     """Folder of recordings with manifest.csv."""
+    scenes: Path = Path("")
+    """Folder with train/ and dev/ in AVSEC layout, in place of data."""
     films: Path = Path("")
     """Folder of more videos of one clean talker each, for training only; optional."""
     films_repeat: int = 3
@@ -189,7 +192,7 @@ def main(config: Config) -> dict[str, float]:
         CheckpointError: OUT holds a run and `resume` is off, or nothing to resume.
         ManifestError: the data folder is not laid out as it should be.
     """
-    configs.needs(config, "out", "data")
+    configs.needs(config, "out", "data" if config.scenes == Path("") else "scenes")
     device.set_threads(config.threads)
     accelerator, rank, world = _processes(config)
     where = accelerator.device if accelerator else device.pick(config.device)
@@ -308,9 +311,32 @@ def _processes(config: Config) -> tuple[Any, int, int]:
 
 def _data(config: Config) -> tuple[Mixer, list[FixedScene]]:
     """Training scenes without end, and the held-out ones."""
+    cache = config.cache if config.cache != Path("") else config.out / "cache"
+    if config.scenes != Path(""):
+        if config.data != Path(""):
+            raise UsageError("--data and --scenes exclude each other: name one of them")
+        sizes = {"count": config.valid_count, "limit": config.clips, "workers": config.workers}
+        train, held_out = scene_stock.build(config.scenes, cache, _crop, **sizes)
+    else:
+        train, held_out = _recordings(config, cache)
+    mixer = Mixer(
+        train,
+        envelope,
+        imagine,
+        batch=config.batch,
+        frames=config.frames,
+        filmed=config.filmed,
+        blank=config.blank,
+        noisy=config.noisy,
+        seed=config.seed,
+    )
+    return mixer, held_out
+
+
+def _recordings(config: Config, cache: Path) -> tuple[stock.Stock, list[FixedScene]]:
+    """Both sides of a folder with a manifest."""
     parts = manifest.split(manifest.read(config.data))
     films = manifest.films(config.films) * config.films_repeat if config.films != Path("") else ()
-    cache = config.cache if config.cache != Path("") else config.out / "cache"
     train, valid = (
         stock.build(
             _limited(side, config.clips),
@@ -325,18 +351,7 @@ def _data(config: Config) -> tuple[Mixer, list[FixedScene]]:
             (parts.valid, False, "valid"),
         )
     )
-    mixer = Mixer(
-        train,
-        envelope,
-        imagine,
-        batch=config.batch,
-        frames=config.frames,
-        filmed=config.filmed,
-        blank=config.blank,
-        noisy=config.noisy,
-        seed=config.seed,
-    )
-    return mixer, fixed_scenes(valid, _KNOWN, config.valid_count)
+    return train, fixed_scenes(valid, _KNOWN, config.valid_count)
 
 
 def _crop(path: Path) -> tuple[Crops, Any]:
