@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from hearken.app import enhance
 from hearken.app.cli import main
 from hearken.errors import UsageError
 from hearken.loops import enhancer_eval, enhancer_pretrain
@@ -92,3 +93,30 @@ def test_every_scene_gives_one_file_of_its_length(
     for path in out.iterdir():
         info = soundfile.info(path)
         assert (info.frames, info.channels, info.samplerate) == (SAMPLES, 1, 16_000)
+
+
+class Halving:
+    """Stands for the enhancer: either shape in, the same shape out."""
+
+    def enhance(self, samples: np.ndarray, crops: object, found: object) -> np.ndarray:
+        return samples / 2
+
+
+def test_a_binaural_folder_gives_both_ears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dev = write_avsec4(tmp_path / "avsec4", mono=False) / "dev"
+    monkeypatch.setattr(enhance, "load_enhancer", lambda options: Halving())
+    out = tmp_path / "out"
+    assert main(["data", "check", str(dev.parent)]) == 0
+    assert main(["enhance", "--scenes", str(dev), "-o", str(out)]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["channel"] for row in rows] == ["both"] * 3
+    for name in ("S00001", "S00002", "S00003"):
+        made, _ = soundfile.read(out / f"{name}.wav")
+        mix, _ = soundfile.read(dev / "scenes" / f"{name}_mix.wav")
+        assert made.shape == mix.shape == (SAMPLES, 2)
+        np.testing.assert_allclose(made, mix / 2, atol=1e-4)
+    call = ["enhance", "--scenes", str(dev), "-o", str(tmp_path / "left"), "--channel", "left"]
+    assert main(call) == 0
+    assert soundfile.info(tmp_path / "left" / "S00001.wav").channels == 1

@@ -53,7 +53,7 @@ class Hand(Protocol):
     def enhance(
         self, samples: Audio, crops: Crops | None, found: NDArray[np.bool_] | None
     ) -> Audio:
-        """[T], mouth crops [V, 88, 88], where they hold a mouth [V] -> [T], of any length."""
+        """[T] or [2, T], crops [V, 88, 88], where they hold a mouth [V] -> the sound's shape."""
         ...
 
 
@@ -66,12 +66,14 @@ class Job:
         video: where the face is; None for `item` itself, if it turns out to have a picture.
         name: of the outputs, relative to OUT, without suffix.
         mux: a video in gives a video out.
+        ears: a recording of both ears gives both.
     """
 
     item: Input
     name: str
     video: str | None = None
     mux: bool = True
+    ears: bool = False
 
 
 def run(options: Options, load: Callable[[Options], Hand] | None = None) -> int:
@@ -128,7 +130,8 @@ def _scene_jobs(root: Path) -> Iterator[Job]:
         raise UsageError(f"--scenes {root}: no such folder")
     for scene in scenes.read(root):
         item = replace(expand([str(scene.mix)])[0], key=scene.scene)
-        yield Job(item, file_name(scene.scene), scene.video, mux=False)
+        ears = scenes.is_binaural(scene)
+        yield Job(item, file_name(scene.scene), scene.video, mux=False, ears=ears)
 
 
 def _named(items: Sequence[Input]) -> list[Job]:
@@ -195,9 +198,10 @@ class _Worker:
         seen, face, warnings = self._look(job, clip)
         self._ready()
         assert self.hand is not None
-        samples = clean(self.hand, clip.samples, seen)
+        ears = job.ears and channel == "mix" and clip.source.channels_in == 2
+        samples = clean(self.hand, _both(job.item.path) if ears else clip.samples, seen)
         wav.parent.mkdir(parents=True, exist_ok=True)
-        media.write_audio(wav, samples)
+        media.write_audio(wav, samples.T)
         outputs = [str(wav)]
         if video is not None:
             media.mux(job.item.path, samples, video)
@@ -209,7 +213,7 @@ class _Worker:
             "duration": round(clip.duration_s, 4),
             "sr_in": clip.source.sr_in,
             "sha256": clip.source.sha256 or None,
-            "channel": clip.source.channel,
+            "channel": "both" if ears else clip.source.channel,
             "face_found": face,
             "model": self.model,
             "warnings": warnings,
@@ -250,6 +254,12 @@ class _Worker:
             self.model = ModelRecord(id=name, revision="", sha256=weights_sha256(name))
 
 
+def _both(path: str) -> Audio:
+    from hearken.data import scenes
+
+    return scenes.load_ears(path)
+
+
 def see(video: str | Path, limits: Limits | None = None) -> tuple[Lips | None, float, list[str]]:
     """The mouth in a video, the fraction of frames with a face, and what to warn of.
 
@@ -264,7 +274,7 @@ def see(video: str | Path, limits: Limits | None = None) -> tuple[Lips | None, f
 
 
 def clean(hand: Hand, samples: Audio, seen: Lips | None) -> Audio:
-    """The enhanced sound [T], with the lips where they were seen."""
+    """The enhanced sound, [T] or [2, T] as it came, with the lips where they were seen."""
     if seen is None:
         return hand.enhance(samples, None, None)
     return hand.enhance(samples, seen.crops, seen.found)
