@@ -53,7 +53,7 @@ class Hand(Protocol):
     def enhance(
         self, samples: Audio, crops: Crops | None, found: NDArray[np.bool_] | None
     ) -> Audio:
-        """[T] or [2, T], crops [V, 88, 88], where they hold a mouth [V] -> the sound's shape."""
+        """[T], mouth crops [V, 88, 88], where they hold a mouth [V] -> [T], of any length."""
         ...
 
 
@@ -184,6 +184,16 @@ class _Worker:
         except (OSError, MemoryError) as e:
             return Enhancement(**known, error=as_unicode(f"{job.item.path}: {e or 'no memory'}"))
 
+    def _ears(self, job: Job, clip: Clip) -> bool:
+        """Both ears go in and out: a binaural scene, and no one channel of it was asked for."""
+        return job.ears and clip.source.channel == "mix" and clip.source.channels_in == 2
+
+    def _heard(self, job: Job, clip: Clip) -> Audio:
+        """[T], or [2, T] of a binaural scene."""
+        from hearken.data import scenes
+
+        return scenes.load_ears(job.item.path) if self._ears(job, clip) else clip.samples
+
     def _do(self, job: Job) -> dict[str, Any]:
         from hearken import media
 
@@ -198,8 +208,7 @@ class _Worker:
         seen, face, warnings = self._look(job, clip)
         self._ready()
         assert self.hand is not None
-        ears = job.ears and channel == "mix" and clip.source.channels_in == 2
-        samples = clean(self.hand, _both(job.item.path) if ears else clip.samples, seen)
+        samples = clean(self.hand, self._heard(job, clip), seen)
         wav.parent.mkdir(parents=True, exist_ok=True)
         media.write_audio(wav, samples.T)
         outputs = [str(wav)]
@@ -213,7 +222,7 @@ class _Worker:
             "duration": round(clip.duration_s, 4),
             "sr_in": clip.source.sr_in,
             "sha256": clip.source.sha256 or None,
-            "channel": "both" if ears else clip.source.channel,
+            "channel": "both" if self._ears(job, clip) else clip.source.channel,
             "face_found": face,
             "model": self.model,
             "warnings": warnings,
@@ -254,12 +263,6 @@ class _Worker:
             self.model = ModelRecord(id=name, revision="", sha256=weights_sha256(name))
 
 
-def _both(path: str) -> Audio:
-    from hearken.data import scenes
-
-    return scenes.load_ears(path)
-
-
 def see(video: str | Path, limits: Limits | None = None) -> tuple[Lips | None, float, list[str]]:
     """The mouth in a video, the fraction of frames with a face, and what to warn of.
 
@@ -274,7 +277,7 @@ def see(video: str | Path, limits: Limits | None = None) -> tuple[Lips | None, f
 
 
 def clean(hand: Hand, samples: Audio, seen: Lips | None) -> Audio:
-    """The enhanced sound, [T] or [2, T] as it came, with the lips where they were seen."""
+    """The enhanced sound [T], with the lips where they were seen."""
     if seen is None:
         return hand.enhance(samples, None, None)
     return hand.enhance(samples, seen.crops, seen.found)
