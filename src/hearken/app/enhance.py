@@ -190,9 +190,11 @@ class _Worker:
 
     def _heard(self, job: Job, clip: Clip) -> Audio:
         """[T], or [2, T] of a binaural scene."""
+        if not self._ears(job, clip):
+            return clip.samples
         from hearken.data import scenes
 
-        return scenes.load_ears(job.item.path) if self._ears(job, clip) else clip.samples
+        return scenes.load_ears(job.item.path)
 
     def _do(self, job: Job) -> dict[str, Any]:
         from hearken import media
