@@ -12,8 +12,9 @@ margin at both ears, and within 40 dB of his loudest bin. In it the interaural l
 (ILD, dB, all frequencies) and time difference (ITD, us, from the phase, below 1500 Hz) of the
 output are compared with those of the target's stem. The error of a scene is the mean of the
 absolute differences, weighted by the target's power; tables give means over scenes with 95 %
-bootstrap intervals over scenes. *added* compares with the mixture in the same bins: what the
-enhancer itself moved. SI-SDR gain is at the ear where the mixture has the higher SI-SDR.
+bootstrap intervals over scenes. *pooled* first sums power and cross-spectrum of these bins over
+the scene, for each frequency: where the talker is, less how he flickers. *added* compares with the
+mixture in the same bins: what the enhancer itself moved. SI-SDR gain is at the ear where the mixture has the higher SI-SDR.
 """
 
 from __future__ import annotations
@@ -103,6 +104,8 @@ def errors(output: Audio, mix: Audio, target: Audio, interferer: Audio) -> Row:
         for name, other in (("", wanted), ("_added", mixed)):
             ild, itd = cue_errors(out, other, weights)
             figures |= {f"ild_db{name}/{margin_db:g}": ild, f"itd_us{name}/{margin_db:g}": itd}
+        ild, itd = cue_errors(out, wanted, weights, pooled=True)
+        figures |= {f"ild_db_pooled/{margin_db:g}": ild, f"itd_us_pooled/{margin_db:g}": itd}
     return figures
 
 
@@ -126,19 +129,35 @@ def dominated(
 
 
 def cue_errors(
-    one: NDArray[np.complex128], two: NDArray[np.complex128], weights: NDArray[np.float64]
+    one: NDArray[np.complex128],
+    two: NDArray[np.complex128],
+    weights: NDArray[np.float64],
+    *,
+    pooled: bool = False,
 ) -> tuple[float, float]:
     """Weighted mean absolute differences of ILD, dB, and of ITD, us; NaN where no bin counts."""
-    tiny = 1e-12
-    level = [20 * np.log10((np.abs(x[0]) + tiny) / (np.abs(x[1]) + tiny)) for x in (one, two)]
+    level, turn = _cues(one, weights > 0, pooled)
+    other_level, other_turn = _cues(two, weights > 0, pooled)
+    weights = weights.sum(axis=1, keepdims=True) if pooled else weights
     hz = np.fft.rfftfreq(FRAME, 1 / SAMPLE_RATE)
     low = (hz > 0) & (hz < ITD_BELOW_HZ)
-    turn = one[0] * one[1].conj() * (two[0] * two[1].conj()).conj()
-    lag_us = 1e6 * np.angle(turn[low]) / (2 * np.pi * hz[low, None])
+    lag_us = 1e6 * np.angle((turn * other_turn.conj())[low]) / (2 * np.pi * hz[low, None])
     return (
-        _mean(np.abs(level[0] - level[1]), weights),
+        _mean(np.abs(level - other_level), weights),
         _mean(np.abs(lag_us), weights[low]),
     )
+
+
+def _cues(
+    ears: NDArray[np.complex128], kept: NDArray[np.bool_], pooled: bool
+) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
+    """Level difference, dB, and cross-spectrum: [K, F], or [K, 1] over the frames that are kept."""
+    power, turn = np.abs(ears) ** 2, ears[0] * ears[1].conj()
+    if pooled:
+        power = (power * kept).sum(axis=2, keepdims=True)
+        turn = (turn * kept).sum(axis=1, keepdims=True)
+    tiny = 1e-24
+    return 10 * np.log10((power[0] + tiny) / (power[1] + tiny)), turn
 
 
 def _mean(x: NDArray[np.float64], weights: NDArray[np.float64]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -96,9 +97,12 @@ def test_every_scene_gives_one_file_of_its_length(
 
 
 class Halving:
-    """Stands for the enhancer: either shape in, the same shape out."""
+    """Stands for the enhancer: [T] or [2, T] in, the same shape out."""
 
-    def enhance(self, samples: np.ndarray, crops: object, found: object) -> np.ndarray:
+    def look(self, mouths: Iterable[object]) -> int:
+        return len(list(mouths))
+
+    def enhance(self, samples: np.ndarray, *crops: object, **sight: object) -> np.ndarray:
         return samples / 2
 
 

@@ -45,6 +45,18 @@ def test_a_sample_of_delay_is_62_us(ears):
     assert found["itd_us/0"] == pytest.approx(62.5, rel=0.02)
 
 
+def test_what_flickers_about_the_place_is_pooled_away(ears):
+    """Half a second louder at the left ear, the next at the right: no difference over the clip."""
+    target, rest = ears
+    steady = np.stack([target[0], target[0]])
+    sway = np.where(np.arange(steady.shape[1]) // 8_000 % 2, 1.5, 1 / 1.5)
+    found = binaural.errors(steady * np.stack([sway, 1 / sway]), steady, steady, 1e-6 * rest)
+    assert found["ild_db/0"] == pytest.approx(40 * np.log10(1.5), rel=0.1)
+    assert found["ild_db_pooled/0"] < 0.5 * found["ild_db/0"]
+    louder = binaural.errors(target * np.array([[2.0], [1.0]]), target, target, rest)
+    assert louder["ild_db_pooled/0"] == pytest.approx(20 * np.log10(2), abs=1e-6)
+
+
 def test_only_bins_of_the_target_count(ears):
     target, rest = ears
     none = binaural.errors(target, target, 1e-4 * target, rest)
