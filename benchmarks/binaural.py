@@ -14,7 +14,8 @@ output are compared with those of the target's stem. The error of a scene is the
 absolute differences, weighted by the target's power; tables give means over scenes with 95 %
 bootstrap intervals over scenes. *pooled* first sums power and cross-spectrum of these bins over
 the scene, for each frequency: where the talker is, less how he flickers. *added* compares with the
-mixture in the same bins: what the enhancer itself moved. SI-SDR gain is at the ear where the mixture has the higher SI-SDR.
+mixture in the same bins: what the enhancer itself moved. SI-SDR gain is at the ear where the
+mixture has the higher SI-SDR.
 """
 
 from __future__ import annotations

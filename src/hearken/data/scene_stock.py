@@ -14,6 +14,7 @@ of another scene. The mixtures of the folder are not used: they would be the sam
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 import sys
@@ -52,7 +53,7 @@ class Kept:
         path: the .npz.
         name: "scenes/S00001", one of its kind on its side.
         group: the talker, as far as the json tells.
-        company: "noise", "speech", "mixed" or "unknown": what else sounds.
+        company: "noise", "speech", "mixed" or "unknown": what else sounds; "" for nothing.
     """
 
     path: Path
@@ -147,13 +148,14 @@ def build(
     """
     make = partial(_kept, cache=cache, crop=crop, workers=workers)
     seen, heard = _split(make(root / "train", _scenes(root / "train", limit)))
-    company = [k for k in (*seen, *heard) if len(k.sound())]
-    kinds = {kind: tuple(k for k in company if k.company == kind) for kind in ("noise", "speech")}
+    noise, speech = (
+        tuple(k for k in (*seen, *heard) if k.company == kind) for kind in ("noise", "speech")
+    )
     train = Stock(
         faces=Lazy(seen, Kept.face),
         voices=Lazy((*seen, *heard), Kept.voice),
-        commands=Lazy(kinds["speech"], Kept.sound),
-        noises=Lazy(kinds["noise"], Kept.sound),
+        commands=Lazy(speech, Kept.sound),
+        noises=Lazy(noise, Kept.sound),
         rooms=(),
     )
     if not seen:
@@ -189,12 +191,13 @@ def _kept(
         if len(failed) > _MAX_LEFT_OUT * len(wanted):
             raise ManifestError(f"{why}; `hearken data check` tells of all")
         print(f"hearken: {why}", file=sys.stderr)
-    notes = [scenes.note(s) for s in wanted]
-    return [
-        Kept(place, name, about.talker, about.kind)
-        for place, name, about in zip(places, names, notes, strict=True)
-        if place.exists()
-    ]
+    kept = []
+    for scene, name, place in zip(wanted, names, places, strict=True):
+        if place.exists():
+            about = scenes.note(scene)
+            kind = about.kind if scene.interferer_audio is not None else ""
+            kept.append(Kept(place, name, about.talker, kind))
+    return kept
 
 
 def _name(side: Path, scene: Scene) -> str:
@@ -299,15 +302,15 @@ def _mapped(path: Path) -> dict[str, NDArray[Any]]:
     """
     arrays: dict[str, NDArray[Any]] = {}
     with zipfile.ZipFile(path) as listing, path.open("rb") as file:
+        whole = np.memmap(file, np.uint8, "r")
         for member in listing.infolist():
             file.seek(member.header_offset)
             name, extra = struct.unpack("<26xHH", file.read(30))
             file.seek(name + extra, os.SEEK_CUR)
             np.lib.format.read_magic(file)
             shape, _, kind = np.lib.format.read_array_header_1_0(file)
-            arrays[member.filename.removesuffix(".npy")] = (
-                np.memmap(path, kind, "r", file.tell(), shape)
-                if np.prod(shape)
-                else np.zeros(shape, kind)
-            )
+            at = file.tell()
+            size = kind.itemsize * math.prod(shape)
+            array = whole[at : at + size].view(kind).reshape(shape)
+            arrays[member.filename.removesuffix(".npy")] = array
     return arrays
