@@ -257,6 +257,10 @@ def test_binaural_files_join_the_mono_ones(tmp_path, small_data):
         assert max(snrs) == pytest.approx(2.0, abs=0.1)
     with pytest.raises(UsageError, match="binaural"):
         scenes.build(small_data, tmp_path / "mono", 2, **options, binaural=True)
+    settings = json.loads((tmp_path / "mono" / "build.json").read_text())
+    del settings["binaural"]  # as older builds wrote it
+    (tmp_path / "mono" / "build.json").write_text(json.dumps(settings))
+    scenes.build(small_data, tmp_path / "mono", 2, **options)
 
 
 def test_both_ears_are_kept_where_asked(tmp_path, sound):

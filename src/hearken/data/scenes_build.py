@@ -231,7 +231,7 @@ def _build_one(
     snr = round(float(rng.uniform(s.snr_low_db, s.snr_high_db)), 2)
     gains = _random_gains(heard, rng)
     levelled = [x * g for x, g in zip(heard, gains, strict=True)]
-    rest: Audio = np.sum(levelled, axis=0, dtype=np.float64).astype(np.float32)
+    rest = np.asarray(np.sum(levelled, axis=0, dtype=np.float64), np.float32)
     noise = (rest * 10.0 ** ((snr_db(wet, rest) - snr) / 20.0)).astype(np.float32)
     scale = _scale(wet, noise)
     stems = {
