@@ -75,6 +75,25 @@ def test_all_or_none_may_be_filmed(some: stock.Stock, filmed: float) -> None:
     assert len(batch.crops) == len(batch.drawn) == 6 * filmed
 
 
+def test_half_the_scenes_keep_their_own_company(some: stock.Stock) -> None:
+    """A tone that only the faces' company holds is what disturbs in about every other scene."""
+    tone = (5_000 * np.sin(2 * np.pi * 3_000 * np.arange(48_000) / 16_000)).astype(np.int16)
+    faces = [dataclasses.replace(f, company=tone, company_talks=True) for f in some.faces]
+    mixer = _mixer(dataclasses.replace(some, faces=faces, rooms=()), filmed=1.0, batch=30)
+    batch = mixer(0)
+    power = np.abs(np.fft.rfft(batch.mix - batch.clean, axis=1)) ** 2
+    at = round(3_000 * batch.mix.shape[1] / 16_000)
+    share = power[:, at - 5 : at + 6].sum(axis=1) / power.sum(axis=1)
+    assert 8 <= (share > 0.9).sum() <= 22
+    assert not ((share > 0.1) & (share < 0.9)).any()
+
+
+def test_silent_company_is_not_kept(some: stock.Stock) -> None:
+    faces = [dataclasses.replace(f, company=np.zeros(48_000, np.int16)) for f in some.faces]
+    batch = _mixer(dataclasses.replace(some, faces=faces), filmed=1.0)(0)
+    assert (np.abs(batch.mix - batch.clean).max(axis=1) > 1e-3).all()
+
+
 def test_blank_is_drawn_as_often_as_asked(some: stock.Stock) -> None:
     mixer = _mixer(some, blank=0.5, batch=40)
     unseen = np.mean([(mixer(i).seen.max(axis=1) == 0).mean() for i in range(3)])

@@ -241,6 +241,61 @@ def test_build_is_sound_repeats_and_resumes(tmp_path, small_data):
         scenes.build(small_data, tmp_path / "a", 4, **{**options, "seed": 4})
 
 
+def test_binaural_files_join_the_mono_ones(tmp_path, small_data):
+    options = {"seed": 3, "kind": "noise", "reverb": 0.5, "snr_range_db": (2.0, 2.0)}
+    scenes.build(small_data, tmp_path / "mono", 2, **options)
+    scenes.build(small_data, tmp_path / "ears", 2, **options, binaural=True)
+    mono, ears = digests(tmp_path / "mono" / "scenes"), digests(tmp_path / "ears" / "scenes")
+    assert mono.items() <= ears.items()
+    assert scenes.check(tmp_path / "ears") == []
+    for scene in scenes.read(tmp_path / "ears"):
+        assert not scenes.is_binaural(scene)  # the mono mix is there
+        sound = scenes.load_binaural(scene)
+        assert sound.mix.shape == sound.reference.shape == (2, scene.duration)
+        np.testing.assert_allclose(sound.mix, sound.reference + sound.interferer, atol=1e-4)
+        snrs = [scenes.snr_db(*ear) for ear in zip(sound.reference, sound.interferer, strict=True)]
+        assert max(snrs) == pytest.approx(2.0, abs=0.1)
+    with pytest.raises(UsageError, match="binaural"):
+        scenes.build(small_data, tmp_path / "mono", 2, **options, binaural=True)
+    settings = json.loads((tmp_path / "mono" / "build.json").read_text())
+    del settings["binaural"]  # as older builds wrote it
+    (tmp_path / "mono" / "build.json").write_text(json.dumps(settings))
+    scenes.build(small_data, tmp_path / "mono", 2, **options)
+
+
+def test_both_ears_are_kept_where_asked(tmp_path, sound):
+    target, noise = sound
+    near, far = np.stack([target, 0.5 * target]), np.stack([0.2 * noise, noise])
+    put(tmp_path, "S00001_mix.wav", (near + far).T)
+    put(tmp_path, "S00001_target.wav", near[:, :-100].T)
+    (scene,) = scenes.read(tmp_path)
+    assert scenes.is_binaural(scene)
+    both = scenes.load_binaural(scene)
+    np.testing.assert_allclose(both.mix, near + far, atol=1e-4)
+    np.testing.assert_allclose(both.reference[:, :-100], near[:, :-100], atol=1e-4)
+    assert not both.reference[:, -100:].any()
+    assert both.interferer is None
+    np.testing.assert_allclose(scenes.load_scene(scene).mix, (near + far).mean(axis=0), atol=1e-4)
+    put(tmp_path, "S00001_target.wav", near[:, :-700].T)
+    with pytest.raises(ManifestError, match="but the mix has"):
+        scenes.load_binaural(scene)
+
+
+@pytest.mark.parametrize(
+    ("samples", "why"),
+    [(np.ones((100, 1)) * 0.1, "1 channels"), (np.zeros((100, 2)), "silence")],
+)
+def test_what_is_not_two_ears_is_refused(tmp_path, samples, why):
+    put(tmp_path, "S00001_mix.wav", samples)
+    with pytest.raises(HearkenError, match=why):
+        scenes.load_ears(tmp_path / "S00001_mix.wav")
+
+
+def test_one_deaf_ear_is_still_an_ear(tmp_path, sound):
+    put(tmp_path, "S00001_mix.wav", np.stack([sound[0], 0 * sound[0]], axis=1))
+    assert not scenes.load_ears(tmp_path / "S00001_mix.wav")[1].any()
+
+
 def test_same_voice_brings_the_rivals_picture(tmp_path, small_data):
     scenes.build(small_data, tmp_path / "o", 3, kind="speech", same_voice=1.0, max_interferers=1)
     for scene in scenes.read(tmp_path / "o"):

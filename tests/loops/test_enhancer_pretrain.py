@@ -12,6 +12,7 @@ import torch
 from hearken.enhancer import Enhancer, EnhancerConfig, MaskNet
 from hearken.errors import CheckpointError, UsageError
 from hearken.loops import enhancer_pretrain as loop
+from hearken.loops import enhancer_pretrain_data as pretrain_data
 from hearken.run import checkpoint
 from hearken.run.optimizer import Optimizer
 
@@ -35,7 +36,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             soundfile.write(root / f"{group}_{i}.wav", sound, 16_000)
             rows.append(f"{group}_{i}.wav,{kind},{group},test,{seconds}")
     (root / "manifest.csv").write_text("\n".join(rows) + "\n")
-    monkeypatch.setattr(loop, "_crop", _picture)
+    monkeypatch.setattr(pretrain_data, "crop", _picture)
     return root
 
 
@@ -129,7 +130,7 @@ def test_a_stop_signal_saves_and_returns(
 
 
 def test_a_step_that_is_not_finite_is_skipped(data: Path, tmp_path: Path) -> None:
-    mixer, _ = loop._data(_config(tmp_path / "run", data))
+    mixer, _ = pretrain_data.data(_config(tmp_path / "run", data))
     batch = mixer(0)
     net = MaskNet(EnhancerConfig(channels=(4, 4, 4, 4), hidden=8))
     task = loop.Objective(net, 1.0, 1.0)
@@ -146,9 +147,9 @@ def test_a_step_that_is_not_finite_is_skipped(data: Path, tmp_path: Path) -> Non
 
 def test_mixing_ahead_gives_the_same_batches(data: Path, tmp_path: Path) -> None:
     config = _config(tmp_path / "run", data)
-    mixer, _ = loop._data(config)
-    plain = list(loop._stream(mixer, range(2, 4), config))
-    ahead = list(loop._stream(mixer, range(2, 4), dataclasses.replace(config, workers=1)))
+    mixer, _ = pretrain_data.data(config)
+    plain = list(pretrain_data.stream(mixer, range(2, 4), config))
+    ahead = list(pretrain_data.stream(mixer, range(2, 4), dataclasses.replace(config, workers=1)))
     for a, b in zip(plain, ahead, strict=True):
         np.testing.assert_array_equal(a.mix, b.mix)
         np.testing.assert_array_equal(a.crops, b.crops)
@@ -164,7 +165,7 @@ def test_si_snr_by_hand() -> None:
 
 def test_the_loss_of_the_truth_is_the_least(data: Path, tmp_path: Path) -> None:
     """With a network that passes everything, a clean mixture costs less than a noisy one."""
-    mixer, _ = loop._data(_config(tmp_path / "run", data))
+    mixer, _ = pretrain_data.data(_config(tmp_path / "run", data))
     batch = mixer(1)
     net = MaskNet(EnhancerConfig(channels=(4, 4, 4, 4), hidden=8))
     net.listen_with = lambda spec, sight: torch.ones(spec.shape)  # type: ignore[method-assign]
@@ -182,6 +183,6 @@ def test_films_join_the_training_side_only(data: Path, tmp_path: Path) -> None:
     films = tmp_path / "films"
     films.mkdir()
     (films / "ann-1.mp4").write_bytes((data / "GRID-s1_0.wav").read_bytes())
-    mixer, held_out = loop._data(_config(tmp_path / "run", data, films=films))
+    mixer, held_out = pretrain_data.data(_config(tmp_path / "run", data, films=films))
     assert "ann" in {face.group for face in mixer.stock.faces}
     assert not any("ann" in scene.kind for scene in held_out)

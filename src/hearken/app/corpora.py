@@ -51,6 +51,7 @@ def run(args: Namespace) -> int:
             faces=args.faces,
             same_voice=args.same_voice,
             snr_range_db=tuple(args.snr),
+            binaural=args.binaural,
         )
     else:
         _faults(args, data)

@@ -66,12 +66,14 @@ class Job:
         video: where the face is; None for `item` itself, if it turns out to have a picture.
         name: of the outputs, relative to OUT, without suffix.
         mux: a video in gives a video out.
+        ears: a recording of both ears gives both.
     """
 
     item: Input
     name: str
     video: str | None = None
     mux: bool = True
+    ears: bool = False
 
 
 def run(options: Options, load: Callable[[Options], Hand] | None = None) -> int:
@@ -128,7 +130,8 @@ def _scene_jobs(root: Path) -> Iterator[Job]:
         raise UsageError(f"--scenes {root}: no such folder")
     for scene in scenes.read(root):
         item = replace(expand([str(scene.mix)])[0], key=scene.scene)
-        yield Job(item, file_name(scene.scene), scene.video, mux=False)
+        ears = scenes.is_binaural(scene)
+        yield Job(item, file_name(scene.scene), scene.video, mux=False, ears=ears)
 
 
 def _named(items: Sequence[Input]) -> list[Job]:
@@ -181,6 +184,18 @@ class _Worker:
         except (OSError, MemoryError) as e:
             return Enhancement(**known, error=as_unicode(f"{job.item.path}: {e or 'no memory'}"))
 
+    def _ears(self, job: Job, clip: Clip) -> bool:
+        """Both ears go in and out: a binaural scene, and no one channel of it was asked for."""
+        return job.ears and clip.source.channel == "mix" and clip.source.channels_in == 2
+
+    def _heard(self, job: Job, clip: Clip) -> Audio:
+        """[T], or [2, T] of a binaural scene."""
+        if not self._ears(job, clip):
+            return clip.samples
+        from hearken.data import scenes
+
+        return scenes.load_ears(job.item.path)
+
     def _do(self, job: Job) -> dict[str, Any]:
         from hearken import media
 
@@ -195,9 +210,9 @@ class _Worker:
         seen, face, warnings = self._look(job, clip)
         self._ready()
         assert self.hand is not None
-        samples = clean(self.hand, clip.samples, seen)
+        samples = clean(self.hand, self._heard(job, clip), seen)
         wav.parent.mkdir(parents=True, exist_ok=True)
-        media.write_audio(wav, samples)
+        media.write_audio(wav, samples.T)
         outputs = [str(wav)]
         if video is not None:
             media.mux(job.item.path, samples, video)
@@ -209,7 +224,7 @@ class _Worker:
             "duration": round(clip.duration_s, 4),
             "sr_in": clip.source.sr_in,
             "sha256": clip.source.sha256 or None,
-            "channel": clip.source.channel,
+            "channel": "both" if self._ears(job, clip) else clip.source.channel,
             "face_found": face,
             "model": self.model,
             "warnings": warnings,

@@ -249,6 +249,8 @@ def _scene_flags(p: argparse.ArgumentParser) -> None:
                    help="dB, uniform (default: -10 10)")  # fmt: skip
     p.add_argument("--reverb", type=float, default=0.0, metavar="SHARE",
                    help="share of scenes in a measured room (default: 0)")  # fmt: skip
+    p.add_argument("--binaural", action="store_true",
+                   help="also write both ears: simulated, a head without outer ears")  # fmt: skip
     p.add_argument(
         "--same-voice",
         type=float,

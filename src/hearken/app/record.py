@@ -127,7 +127,7 @@ class Enhancement(_Frozen):
     sha256: str | None = Field(None, description="of the input file's bytes")
     duration: float | None = Field(None, description="seconds of sound, in and out")
     sr_in: int | None = Field(None, description="the file's own sample rate, Hz; out is 16000")
-    channel: int | str | None = Field(None, description="the channel used, or 'mix'")
+    channel: int | str | None = Field(None, description="the channel used, 'mix', or 'both'")
     face_found: float | None = Field(
         None, description="fraction of frames with a face; null where no picture was looked at"
     )

@@ -15,7 +15,7 @@ from hearken.data import mixing
 from hearken.data.stock import Face, Stock
 from hearken.nouns import CROP_SIZE, SAMPLES_PER_FRAME, Audio, Crops
 
-__all__ = ["FixedScene", "fixed_scenes"]
+__all__ = ["FixedScene", "fixed_scenes", "middle"]
 
 _SNRS_DB = (-5.0, 0.0, 5.0)
 _UNFILMED_FRAMES = 100
@@ -79,7 +79,7 @@ def _filmed(
     other = _sounding(other, n, rng)
     turn = (index if len(clips) % 3 else index + index // len(clips)) % 3
     mix, _ = mixing.mix_at_snr(target, other, _SNRS_DB[turn])
-    return FixedScene(f"{kind}/{who}", mix, target, _middle(face.crops), _middle(wrong.crops))
+    return FixedScene(f"{kind}/{who}", mix, target, middle(face.crops), middle(wrong.crops))
 
 
 def _unfilmed(stock: Stock, index: int, seed: int) -> FixedScene:
@@ -100,7 +100,8 @@ def _sounding(x: Audio, n: int, rng: np.random.Generator) -> Audio:
     return piece
 
 
-def _middle(crops: Crops) -> Crops:
+def middle(crops: Crops) -> Crops:
+    """The middle 88x88 that the network sees of crops [V, 96, 96]."""
     edge = (crops.shape[-1] - CROP_SIZE) // 2
     return crops[:, edge : edge + CROP_SIZE, edge : edge + CROP_SIZE]
 

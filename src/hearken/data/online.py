@@ -10,7 +10,7 @@ kind of mixture.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -152,7 +152,10 @@ class Mixer:
             target = mixing.random_eq(target, rng)
         kind = rng.random()
         noisy_only = kind < self.noisy
-        if noisy_only:
+        company = self._company(face, rng)
+        if face is not None and company is not None:
+            other, noisy_only = company, not face.company_talks
+        elif noisy_only:
             other = self._noise(rng)
             if rng.random() < 0.25:
                 other = mixing.mix_at_snr(other, self._noise(rng), rng.uniform(-6, 6))[0]
@@ -182,6 +185,16 @@ class Mixer:
         mix, _ = mixing.mix_at_snr(target, other, snr_db)
         gain = 10 ** rng.uniform(-1.5, 0) * _PEAK / max(float(np.abs(mix).max()), 1e-4)
         return (mix * gain).astype(np.float32), (clean * gain).astype(np.float32)
+
+    def _company(self, face: Face | None, rng: np.random.Generator) -> Audio | None:
+        """For every other talker who was recorded with company, a piece of it: his own room."""
+        if face is None or face.company is None or rng.random() < 0.5:
+            return None
+        for _ in range(3):
+            x = mixing.loop_to(_float(face.company), self._samples, rng)
+            if mixing.rms(x) > _QUIET_RMS:
+                return mixing.random_eq(x, rng, 5.0) if rng.random() < 0.5 else x
+        return None
 
     def _noise(self, rng: np.random.Generator) -> Audio:
         """A piece of recorded noise, babble, or now and then a synthetic one."""
@@ -240,7 +253,7 @@ def _shown(crops: Crops, rng: np.random.Generator) -> Crops:
     return out
 
 
-def _pick(items: tuple[Item, ...], rng: np.random.Generator) -> Item:
+def _pick(items: Sequence[Item], rng: np.random.Generator) -> Item:
     return items[int(rng.integers(len(items)))]
 
 

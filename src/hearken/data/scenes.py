@@ -8,7 +8,8 @@ File names of a scene, in order of preference; mix and stems are always of one r
 they stay aligned:
 
     AVSEC-4 mono       _mono_mix.wav   _target_mono.wav   _interferer_mono.wav
-    AVSEC-4 binaural   _mix.wav        _target.wav        _interferer.wav     (ears averaged)
+    AVSEC-4 binaural   _mix.wav        _target.wav        _interferer.wav     (ears averaged, but
+                                                                               see load_binaural)
     AVSEC-1 to 3       _mixed.wav      _target.wav        _interferer.wav
 
 The picture is `_silent.mp4`. The anechoic target is not aligned with the mix in AVSEC-4 and is
@@ -25,9 +26,10 @@ from pathlib import Path
 import numpy as np
 
 from hearken import media
-from hearken.data.scenes_build import active_level_db, build, snr_db
+from hearken.data.levels import active_level_db, snr_db
+from hearken.data.scenes_build import build
 from hearken.data.scenes_layout import Finding, Found, extras, names_in, to_scene, walk
-from hearken.errors import HearkenError, ManifestError
+from hearken.errors import HearkenError, ManifestError, MediaError
 from hearken.nouns import SAMPLE_RATE, SAMPLES_PER_FRAME, Audio, Scene
 
 __all__ = [
@@ -37,6 +39,9 @@ __all__ = [
     "active_level_db",
     "build",
     "check",
+    "is_binaural",
+    "load_binaural",
+    "load_ears",
     "load_scene",
     "note",
     "read",
@@ -50,7 +55,10 @@ _SNR_TOLERANCE_DB = 3.0
 
 @dataclass(frozen=True, eq=False)
 class SceneAudio:
-    """The sound of a scene, mono 16 kHz, all [T]; None where the folder has no such file."""
+    """The sound of a scene at 16 kHz; None where the folder has no such file.
+
+    All [T] from `load_scene`, all [2, T] (left and right ear) from `load_binaural`.
+    """
 
     mix: Audio
     reference: Audio | None
@@ -112,6 +120,42 @@ def load_scene(scene: Scene) -> SceneAudio:
     return SceneAudio(
         mix, _stem(scene.reference, len(mix)), _stem(scene.interferer_audio, len(mix))
     )
+
+
+def is_binaural(scene: Scene) -> bool:
+    """Whether the mix that the scene names is AVSEC-4's of both ears (there is no mono one)."""
+    return Path(scene.mix).name == f"{scene.scene}_mix.wav"
+
+
+def load_ears(path: Path | str) -> Audio:
+    """A recording of two channels as [2, T]: left and right ear, 16 kHz.
+
+    Raises:
+        MediaError: missing, unreadable, another number of channels, both silent.
+    """
+    left = media.load(path, channel=0, allow_silent=True)
+    if left.source.channels_in != 2:
+        raise MediaError(f"{path}: {left.source.channels_in} channels, where two ears are wanted")
+    both = np.stack([left.samples, media.load_audio(path, channel=1, allow_silent=True)])
+    if not both.any():
+        raise MediaError(f"{path}: contains only digital silence at both ears")
+    return both
+
+
+def load_binaural(scene: Scene) -> SceneAudio:
+    """Read the binaural mix and stems of a scene, also where it has mono ones.
+
+    Raises:
+        MediaError: no binaural mix, or a file that is unreadable or not of two channels.
+        ManifestError: a stem whose length differs from the mix by more than one video frame.
+    """
+    folder = Path(scene.mix).parent
+    mix, *stems = (folder / f"{scene.scene}_{x}.wav" for x in ("mix", "target", "interferer"))
+    ears = load_ears(mix)
+    target, interferer = (
+        _fitted(load_ears(p), ears.shape[1], p) if p.is_file() else None for p in stems
+    )
+    return SceneAudio(ears, target, interferer)
 
 
 def note(scene: Scene) -> Note:
@@ -263,9 +307,14 @@ def _is_clipped(x: Audio) -> bool:
 
 
 def _stem(path: str | None, n: int) -> Audio | None:
-    if path is None:
-        return None
-    x = media.load_audio(path)
-    if abs(len(x) - n) > SAMPLES_PER_FRAME:
-        raise ManifestError(f"{path}: {len(x)} samples, but the mix has {n}: `hearken data check`")
-    return np.pad(x[:n], (0, max(0, n - len(x))))
+    return None if path is None else _fitted(media.load_audio(path), n, path)
+
+
+def _fitted(x: Audio, n: int, path: Path | str) -> Audio:
+    """[..., T] cut or padded to `n` samples."""
+    if abs(x.shape[-1] - n) > SAMPLES_PER_FRAME:
+        raise ManifestError(
+            f"{path}: {x.shape[-1]} samples, but the mix has {n}: `hearken data check`"
+        )
+    ends = [(0, 0)] * (x.ndim - 1) + [(0, max(0, n - x.shape[-1]))]
+    return np.pad(x[..., :n], ends)

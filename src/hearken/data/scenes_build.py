@@ -8,6 +8,7 @@
     S00001_interferer_mono.wav         the sum of the interferers as mixed
     S00001_silent.mp4                  the target's picture, stream-copied
     S00001_interferer_silent.mp4       the rival talker's picture, where there is one (our addition)
+    S00001_{mix,target,interferer,target_anechoic}.wav      with `binaural`: both ears, simulated
 
 and `out/scenes.json` in AVSEC's fields, plus `talker`, `face`, `split`, `same_voice`.
 
@@ -31,11 +32,12 @@ from typing import Any
 import numpy as np
 
 from hearken import media
-from hearken.data import manifest, mixing
-from hearken.errors import ManifestError, UsageError
-from hearken.nouns import SAMPLE_RATE, Audio
+from hearken.data import manifest, mixing, scenes_binaural
+from hearken.data.levels import active_level_db, snr_db
+from hearken.errors import UsageError
+from hearken.nouns import Audio
 
-__all__ = ["FACES", "KINDS", "active_level_db", "build", "snr_db"]
+__all__ = ["FACES", "KINDS", "build"]
 
 KINDS = ("noise", "speech", "mixed")
 FACES = ("known", "unseen", "any")
@@ -59,6 +61,7 @@ class _Settings:
     same_voice: float
     snr_low_db: float
     snr_high_db: float
+    binaural: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,31 +72,6 @@ class _Sources:
     voices: list[manifest.Entry]
     noises: list[manifest.Entry]
     rooms: list[manifest.Entry]
-
-
-def active_level_db(x: Audio) -> float:
-    """Mean power, in dB re full scale, of the 20 ms frames within 40 dB of the loudest.
-
-    Raises:
-        ManifestError: [T] is empty or silent: it has no level.
-
-    >>> tone = np.sin(np.arange(3200, dtype=np.float32) * np.pi / 8)
-    >>> half_silent = np.concatenate([tone, np.zeros(3200, np.float32)])
-    >>> round(active_level_db(half_silent), 2)
-    -3.01
-    """
-    frame = SAMPLE_RATE // 50
-    padded = np.pad(np.asarray(x, np.float64), (0, -len(x) % frame))
-    power = np.square(padded).reshape(-1, frame).mean(axis=1)
-    loudest = float(power.max()) if len(power) else 0.0
-    if loudest < 1e-12:
-        raise ManifestError("a silent signal has no active level")
-    return float(10.0 * np.log10(power[power > loudest * 1e-4].mean()))
-
-
-def snr_db(target: Audio, interferer: Audio) -> float:
-    """Active level of the target less that of the interferer, dB."""
-    return active_level_db(target) - active_level_db(interferer)
 
 
 def build(
@@ -110,6 +88,7 @@ def build(
     same_voice: float = 0.0,
     snr_range_db: tuple[float, float] = (-10.0, 10.0),
     first: int = 1,
+    binaural: bool = False,
 ) -> Path:
     """Write `count` scenes; see the module for the layout and the definition of SNR.
 
@@ -127,6 +106,8 @@ def build(
             target's own talker, with his picture kept: only the lips tell which is which.
         snr_range_db: SNR is uniform in it.
         first: number of the first scene.
+        binaural: also write the scene at two ears (`scenes_binaural`), with the same SNR at the
+            better one; the mono files do not change by it.
 
     Returns:
         The path of scenes.json.
@@ -135,7 +116,15 @@ def build(
         UsageError: a setting out of range, no source for a role, or other settings in `out`.
     """
     settings = _Settings(
-        seed, split, kind, float(reverb), max_interferers, faces, same_voice, *snr_range_db
+        seed,
+        split,
+        kind,
+        float(reverb),
+        max_interferers,
+        faces,
+        same_voice,
+        *snr_range_db,
+        binaural,
     )
     _refuse_bad(settings, count)
     sources = _sources(data_dir, settings)
@@ -201,7 +190,7 @@ def _claim(path: Path, settings: _Settings) -> None:
     """Write build.json, or refuse a folder whose scenes were made otherwise."""
     now = asdict(settings)
     if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = {"binaural": False, **json.loads(path.read_text(encoding="utf-8"))}
         changed = sorted(k for k in now if before.get(k) != now[k])
         if changed:
             raise UsageError(
@@ -240,21 +229,28 @@ def _build_one(
     if rooms:
         heard = [mixing.reverberate(x, rir) for x, (_, rir) in zip(heard, rooms[1:], strict=True)]
     snr = round(float(rng.uniform(s.snr_low_db, s.snr_high_db)), 2)
-    noise = _sum_at_random_levels(heard, rng)
-    noise = (noise * 10.0 ** ((snr_db(wet, noise) - snr) / 20.0)).astype(np.float32)
-    scale = min(1.0, _PEAK / max(float(np.abs(x).max()) for x in (wet + noise, wet, noise)))
+    gains = _random_gains(heard, rng)
+    levelled = [x * g for x, g in zip(heard, gains, strict=True)]
+    rest = np.asarray(np.sum(levelled, axis=0, dtype=np.float64), np.float32)
+    noise = (rest * 10.0 ** ((snr_db(wet, rest) - snr) / 20.0)).astype(np.float32)
+    scale = _scale(wet, noise)
     stems = {
         "target_mono_anechoic": dry * min(scale, _PEAK / float(np.abs(dry).max())),
         "target_mono": wet * scale,
         "interferer_mono": noise * scale,
         "mono_mix": (wet + noise) * scale,
     }
+    azimuths: Sequence[float] = ()
+    if s.binaural:
+        others = [x * np.float32(g) for (_, _, x), g in zip(parts, gains, strict=True)]
+        azimuths, ears = _both_ears(dry, others, [rir for _, rir in rooms], snr, rng)
+        stems = ears | stems  # the mono mix is the last file of all
     _copy_picture(target.path, folder / f"{name}_silent.mp4")
     rival = next((e for e, _, _ in parts if e.kind == "av"), None)
     if rival is not None:
         _copy_picture(rival.path, folder / f"{name}_interferer_silent.mp4")
     for stem, samples in stems.items():
-        media.write_audio(folder / f"{name}_{stem}.wav", samples.astype(np.float32))
+        media.write_audio(folder / f"{name}_{stem}.wav", samples.T.astype(np.float32))
     return {
         "dataset": target.source,
         "room": rooms[0][0].path.stem if rooms else "",
@@ -273,7 +269,8 @@ def _build_one(
             }
             for i, (entry, kind, _) in enumerate(parts)
         ],
-        "listener": {"rotation": [], "hrir_filename": []},
+        "listener": {"rotation": [], "hrir_filename": ["sphere, simulated"] if azimuths else []},
+        **({"azimuths_deg": list(azimuths)} if azimuths else {}),
         "talker": target.group,
         "face": _face(target),
         "split": s.split,
@@ -355,12 +352,33 @@ def _draw_room(
     return [(e, media.load_audio(e.path)) for e in picks]
 
 
-def _sum_at_random_levels(sounds: Sequence[Audio], rng: np.random.Generator) -> Audio:
-    """Each at an active level of -25 dB +- 3 dB, summed."""
-    total = np.zeros(len(sounds[0]), np.float64)
-    for x in sounds:
-        total += x * 10.0 ** ((-25.0 + rng.uniform(-3.0, 3.0) - active_level_db(x)) / 20.0)
-    return total.astype(np.float32)
+def _random_gains(sounds: Sequence[Audio], rng: np.random.Generator) -> list[float]:
+    """What brings each to an active level of -25 dB +- 3 dB."""
+    wanted = [-25.0 + rng.uniform(-3.0, 3.0) for _ in sounds]
+    return [10.0 ** ((w - active_level_db(x)) / 20.0) for w, x in zip(wanted, sounds, strict=True)]
+
+
+def _scale(target: Audio, noise: Audio) -> float:
+    """At most 1: what lets the stems and their sum fit into a file."""
+    return min(1.0, _PEAK / max(float(np.abs(x).max()) for x in (target + noise, target, noise)))
+
+
+def _both_ears(
+    dry: Audio,
+    others: Sequence[Audio],
+    rooms: Sequence[Audio],
+    snr: float,
+    rng: np.random.Generator,
+) -> tuple[tuple[float, ...], dict[str, Audio]]:
+    """The directions, and the files [2, T] of a scene with `snr` at its better ear."""
+    placed = scenes_binaural.arrange(dry, others, rooms, rng)
+    target, rest = placed.target, placed.interferer
+    better = max(snr_db(t, i) for t, i in zip(target, rest, strict=True))
+    rest = (rest * 10.0 ** ((better - snr) / 20.0)).astype(np.float32)
+    scale = _scale(target, rest)
+    anechoic = placed.anechoic * min(scale, _PEAK / float(np.abs(placed.anechoic).max()))
+    stems = {"target_anechoic": anechoic, "target": target * scale, "interferer": rest * scale}
+    return placed.azimuths_deg, {**stems, "mix": (target + rest) * scale}
 
 
 def _copy_picture(source: Path, out: Path) -> None:

@@ -6,7 +6,7 @@ Mouth crops and shifted voices of the filmed talkers are made once and kept in a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,13 +31,19 @@ LoadSound = Callable[[Path], NDArray[np.float32]]
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """A filmed clip: voices [len(FACTORS)] of [T] int16, crops [V, 96, 96], found [V]."""
+    """A filmed clip: voices [len(FACTORS)] of [T] int16, crops [V, 96, 96], found [V].
+
+    `company` [T'] is what else sounded in the same room, where it was recorded apart, and
+    `company_talks` whether someone may speak in it.
+    """
 
     name: str
     group: str
     voices: tuple[Pcm, ...]
     crops: Crops
     found: NDArray[np.bool_]
+    company: Pcm | None = None
+    company_talks: bool = False
 
     @property
     def frames(self) -> int:
@@ -51,13 +57,17 @@ class Face:
 
 @dataclass(frozen=True, eq=False)
 class Stock:
-    """One side of a split, in memory. All sounds are int16 at 16 kHz."""
+    """One side of a split. All sounds are int16 at 16 kHz.
 
-    faces: tuple[Face, ...]
-    voices: tuple[Pcm, ...]
-    commands: tuple[Pcm, ...]
-    noises: tuple[Pcm, ...]
-    rooms: tuple[Pcm, ...]
+    `commands` are voices that only ever interfere. The sequences of `build` are in memory, those
+    of `scene_stock` on disk.
+    """
+
+    faces: Sequence[Face]
+    voices: Sequence[Pcm]
+    commands: Sequence[Pcm]
+    noises: Sequence[Pcm]
+    rooms: Sequence[Pcm]
 
 
 def build(

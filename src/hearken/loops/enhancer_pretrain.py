@@ -16,12 +16,11 @@ follows from (seed, step), so the sampler has no state beyond the step.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,15 +29,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hearken import media
-from hearken.data import manifest, rooms, stock
-from hearken.data.fixed import FixedScene, fixed_scenes
-from hearken.data.online import Batch, Mixer
-from hearken.enhancer.envelope import envelope, imagine
-from hearken.enhancer.lips import crop_mouths
+from hearken.data.fixed import FixedScene
+from hearken.data.online import Batch
 from hearken.enhancer.model import Enhancer
 from hearken.enhancer.net import EnhancerConfig, MaskNet, Sight
-from hearken.nouns import Audio, Crops
+from hearken.loops.enhancer_pretrain_data import data, stream
+from hearken.nouns import Audio
 from hearken.run import checkpoint, device
 from hearken.run import config as configs
 from hearken.run.optimizer import Optimizer, trapezoid
@@ -46,8 +42,6 @@ from hearken.run.track import Run
 
 __all__ = ["Config", "Objective", "main"]
 
-_CACHED_CROP = 96
-_KNOWN = "GRID-s1"
 _CHOSEN_BY = ("noise/known", "noise/unseen", "talker/known", "talker/unseen")
 
 
@@ -59,6 +53,8 @@ class Config:
     """Run folder; best/ in it holds the weights."""
     data: Path = Path("")
     """Folder of recordings with manifest.csv."""
+    scenes: Path = Path("")
+    """Folder with train/ and dev/ in AVSEC layout, in place of data."""
     films: Path = Path("")
     """Folder of more videos of one clean talker each, for training only; optional."""
     films_repeat: int = 3
@@ -202,7 +198,7 @@ def main(config: Config) -> dict[str, float]:
         CheckpointError: OUT holds a run and `resume` is off, or nothing to resume.
         ManifestError: the data folder is not laid out as it should be.
     """
-    configs.needs(config, "out", "data")
+    configs.needs(config, "out", "data" if config.scenes == Path("") else "scenes")
     device.set_threads(config.threads)
     accelerator, rank, world = _processes(config)
     where = accelerator.device if accelerator else device.pick(config.device)
@@ -214,11 +210,11 @@ def main(config: Config) -> dict[str, float]:
     optimizer = Optimizer(net, lr=config.lr, weight_decay=1e-2, kernels=True)
     with Run.open(config.out, config, resume=config.resume, main=rank == 0) as run:
         state = _restored(run, config, net, optimizer)
-        mixer, scenes = _data(config)
+        mixer, scenes = data(config)
         if accelerator:
             task = accelerator.prepare(task)
         start = int(state["step"])
-        batches = _stream(mixer, (s * world + rank for s in range(start, config.steps)), config)
+        batches = stream(mixer, (s * world + rank for s in range(start, config.steps)), config)
         last: dict[str, float] = {}
         for step in run.progress(config.steps, start, "enhancer-pretrain"):
             begun = time.monotonic()
@@ -332,83 +328,3 @@ def _processes(config: Config) -> tuple[Any, int, int]:
 
     accelerator = Accelerator(cpu=config.device == "cpu")
     return accelerator, accelerator.process_index, accelerator.num_processes
-
-
-def _data(config: Config) -> tuple[Mixer, list[FixedScene]]:
-    """Training scenes without end, and the held-out ones."""
-    parts = manifest.split(manifest.read(config.data))
-    films = manifest.films(config.films) * config.films_repeat if config.films != Path("") else ()
-    cache = config.cache if config.cache != Path("") else config.out / "cache"
-    train, valid = (
-        stock.build(
-            _limited(side, config.clips),
-            cache,
-            load=lambda path: media.load_audio(path, allow_silent=True),
-            crop=_crop,
-            shifted=shifted,
-            label=label,
-        )
-        for side, shifted, label in (
-            ((*parts.train, *films), True, "train"),
-            (parts.valid, False, "valid"),
-        )
-    )
-    more = tuple(stock.pcm(x) for x in rooms.simulated(config.rooms, config.seed))
-    mixer = Mixer(
-        dataclasses.replace(train, rooms=(*train.rooms, *more)),
-        envelope,
-        imagine,
-        batch=config.batch,
-        frames=config.frames,
-        filmed=config.filmed,
-        blank=config.blank,
-        noisy=config.noisy,
-        seed=config.seed,
-    )
-    return mixer, fixed_scenes(valid, _KNOWN, config.valid_count)
-
-
-def _crop(path: Path) -> tuple[Crops, Any]:
-    lips = crop_mouths(path, size=_CACHED_CROP)
-    return lips.crops, lips.found
-
-
-def _limited(entries: Iterable[manifest.Entry], most: int) -> list[manifest.Entry]:
-    """At most `most` entries of each kind (of video: of each talker); 0 for all."""
-    counts: dict[str, int] = defaultdict(int)
-    kept = []
-    for entry in entries:
-        key = f"{entry.kind}/{entry.group if entry.kind == 'av' else entry.source}"
-        counts[key] += 1
-        if not most or counts[key] <= most:
-            kept.append(entry)
-    return kept
-
-
-class _Steps(torch.utils.data.Dataset[Batch]):
-    """A mixer as torch's loader wants it."""
-
-    def __init__(self, mixer: Mixer) -> None:
-        self.mixer = mixer
-
-    def __getitem__(self, step: int) -> Batch:
-        return self.mixer(step)
-
-
-def _stream(mixer: Mixer, steps: Iterable[int], config: Config) -> Iterator[Batch]:
-    """The batches of `steps`, mixed ahead by worker processes where there are any."""
-    if config.workers == 0:
-        return (mixer(step) for step in steps)
-    loader = torch.utils.data.DataLoader(
-        _Steps(mixer),
-        batch_size=None,
-        sampler=list(steps),
-        num_workers=config.workers,
-        collate_fn=_as_it_is,
-    )
-    return iter(loader)
-
-
-def _as_it_is(batch: Any) -> Any:
-    """A named function, so that workers can be started where processes are not forked."""
-    return batch
