@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from hearken import media
 from hearken.errors import GrammarError, HearkenError
@@ -53,13 +54,23 @@ class FakeEar:
 
 
 class FakeHand:
-    """Halves the sound; remembers whether it was shown a mouth."""
+    """Halves the sound; remembers the mouths that it was shown, None for sound alone."""
 
     def __init__(self) -> None:
         self.crops: list[Crops | None] = []
 
-    def enhance(self, samples: Audio, crops: Crops | None, found: object) -> Audio:
-        self.crops.append(crops)
+    def look(self, mouths: Iterable[tuple[NDArray[np.uint8], bool]]) -> Crops:
+        return np.stack([crop for crop, _ in mouths])
+
+    def enhance(
+        self,
+        samples: Audio,
+        crops: Crops | None = None,
+        found: object = None,
+        *,
+        sight: Crops | None = None,
+    ) -> Audio:
+        self.crops.append(sight)
         return (samples * np.float32(0.5)).astype(np.float32)
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SoundEncoder", "write_audio", "write_video"]
 
+_BLOCK = 2**18  # samples converted at a time
+
 
 def write_audio(
     path: str | Path,
@@ -53,11 +55,13 @@ def write_audio(
     samples = np.asarray(samples)
     if not np.isfinite(samples).all():
         raise MediaError(f"{path}: not written: the samples hold NaN or infinite values")
-    if not subtype.startswith(("FLOAT", "DOUBLE")):
-        samples = np.clip(samples, -1.0, 1.0)
+    most = np.inf if subtype.startswith(("FLOAT", "DOUBLE")) else 1.0
+    channels = 1 if samples.ndim == 1 else samples.shape[1]
     with atomic(path) as temporary:
         try:
-            soundfile.write(temporary, samples, sr, format=kind, subtype=subtype)
+            with soundfile.SoundFile(temporary, "w", sr, channels, subtype, format=kind) as file:
+                for at in range(0, len(samples), _BLOCK):  # no copy of an hour of sound
+                    file.write(np.clip(samples[at : at + _BLOCK], -most, most))
         except (OSError, soundfile.SoundFileError) as error:
             raise MediaError(f"{path}: cannot be written: {reason(error)}") from error
 
