@@ -21,6 +21,7 @@ class Script:
         self.frames = frames
         self.full_searches = 0
         self.now = -1
+        self.tilt = 0.0
 
     def __call__(self, grey: np.ndarray, around: np.ndarray | None) -> np.ndarray:
         seen = np.array(self.frames[self.now], np.float64).reshape(-1, 3)
@@ -29,6 +30,9 @@ class Script:
             return seen
         near = np.abs(seen[:, :2] - around[:2]).max(axis=1) < around[2]
         return seen[near]
+
+    def roll(self, grey: np.ndarray, box: np.ndarray) -> float | None:
+        return self.tilt
 
     def play(self) -> Iterator[np.ndarray]:
         for now in range(len(self.frames)):

@@ -33,12 +33,18 @@ __all__ = [
 
 _WIDE_CROP = 96  # the field's crop; its middle 88x88 is what the network sees
 _SMOOTH = 8  # half width of the smoothing window, frames: 0.64 s in all
+_MOUTH_SWING = 0.37  # a tilted head's box stays behind, so its mouth swings by more than 0.29
 _MOUTH_SIDE = 0.60  # crop side, in box heights
 
 
 @dataclass(frozen=True, eq=False)
 class Mouth:
-    """One frame's mouth: `crop` [88, 88], black where there is no face; `box` None there."""
+    """One frame's mouth.
+
+    Attributes:
+        crop: [88, 88] uint8, black where there is no face.
+        box: (centre x, centre y, side, roll) of the face, smoothed; None where there is none.
+    """
 
     crop: NDArray[np.uint8]
     box: NDArray[np.float64] | None
@@ -117,7 +123,7 @@ def crop_mouths(
     """
     seen = list(mouths(source, size=size, detector=detector))
     stacked = np.stack([m.crop for m in seen]) if seen else np.zeros((0, size, size), np.uint8)
-    all_boxes = np.array([np.zeros(3) if m.box is None else m.box for m in seen]).reshape(-1, 3)
+    all_boxes = np.array([np.zeros(3) if m.box is None else m.box[:3] for m in seen]).reshape(-1, 3)
     found_V = all_boxes[:, 2] > 0
     corner = all_boxes[:, :2] - all_boxes[:, 2:] / 2
     full = np.concatenate([corner, all_boxes[:, 2:], all_boxes[:, 2:]], axis=1) * found_V[:, None]
@@ -125,9 +131,13 @@ def crop_mouths(
 
 
 def mouth_centre(box: NDArray[np.float64]) -> tuple[float, float]:
-    """Where the crop of a face box (centre x, centre y, side) has its middle."""
-    cx, cy, side = box
-    return float(cx), float(cy + (MOUTH_DOWN - 0.5) * side)
+    """Where the crop of a face box (centre x, centre y, side, roll) has its middle."""
+    cx, cy, side, roll = box
+    tilt = np.radians(roll)
+    return (
+        float(cx + _MOUTH_SWING * side * np.sin(tilt)),
+        float(cy + (MOUTH_DOWN - 0.5) * side * np.cos(tilt)),
+    )
 
 
 def contact_sheet(crops: Crops, columns: int = 10, rows: int = 3) -> NDArray[np.uint8]:
@@ -190,10 +200,10 @@ def _smoothed(
     """Each frame with its face box, averaged over neighbours that show the same face."""
     past: deque[tuple[int, NDArray[np.float64]]] = deque(maxlen=2 * _SMOOTH + 1)
     waiting: deque[NDArray[np.uint8]] = deque()
-    none = (-1, np.zeros(3))
+    none = (-1, np.zeros(4))
     for frame in frames:
         face = follow(frame)
-        past.append(none if face is None else (face.id, face.box))
+        past.append(none if face is None else (face.id, np.append(face.box, face.roll)))
         waiting.append(frame)
         if len(waiting) > _SMOOTH:
             box = _average(past, len(past) - len(waiting))
@@ -206,11 +216,12 @@ def _smoothed(
 def _average(past: deque[tuple[int, NDArray[np.float64]]], at: int) -> NDArray[np.float64] | None:
     """Hann-weighted mean box around position `at`, over boxes of the same face without a jump."""
     near = [i for i in range(at - MIN_HITS, at + MIN_HITS + 1) if 0 <= i < len(past)]
-    seen = min((i for i in near if past[i][0] >= 0), key=lambda i: abs(i - at), default=None)
+    there = [i for i in near if past[i][0] >= 0]
+    seen = min(there, key=lambda i: (abs(i - at), i < at), default=None)
     if seen is None:  # a face is firm only at its second sighting: look a little around
         return None
     identity, centre = past[seen]
-    total, weight = np.zeros(3), 0.0
+    total, weight = np.zeros(4), 0.0
     for i, (other, box) in enumerate(past):
         jump = np.hypot(*(box[:2] - centre[:2])) > 0.35 * centre[2]  # a cut, not a nod
         if other == identity and not jump and abs(i - at) <= _SMOOTH:
