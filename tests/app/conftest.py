@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -62,16 +62,10 @@ class FakeHand:
     def look(self, mouths: Iterable[tuple[NDArray[np.uint8], bool]]) -> Crops:
         return np.stack([crop for crop, _ in mouths])
 
-    def enhance(
-        self,
-        samples: Audio,
-        crops: Crops | None = None,
-        found: object = None,
-        *,
-        sight: Crops | None = None,
-    ) -> Audio:
+    def stream(self, samples: Audio, sight: Crops | None = None) -> Iterator[Audio]:
         self.crops.append(sight)
-        return (samples * np.float32(0.5)).astype(np.float32)
+        for half in np.array_split(samples * np.float32(0.5), 2):
+            yield half.astype(np.float32)
 
 
 @pytest.fixture

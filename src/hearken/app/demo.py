@@ -116,6 +116,8 @@ def _made(options: Options) -> _Source:
 def _enhance(
     source: _Source, options: Options, load: Callable[[enhance.Options], Hand]
 ) -> tuple[Audio, dict[str, Path], tuple[str, ...], ModelRecord]:
+    import numpy as np
+
     from hearken import media
     from hearken.app.record import ModelRecord
     from hearken.app.yardsticks import weights_sha256
@@ -128,7 +130,7 @@ def _enhance(
         (view,) = see(hand, source.path, len(clip.samples))
         notes = [view.message] if view.message else []
     _say("enhancing")
-    samples = clean(hand, clip.samples, view)
+    samples = np.concatenate(list(clean(hand, clip.samples, view)))
     stem = options.output_dir / f"{file_name(source.path.stem)}_enhanced"
     files = {"sound": stem.with_name(f"{stem.name}.wav")}
     media.write_audio(files["sound"], samples)

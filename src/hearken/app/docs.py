@@ -135,7 +135,7 @@ picture that ends before the sound) and its `outputs`. With `--face all` there i
 for each face, `OUT/X.face1.mp4`, `OUT/X.face1.wav`, ...; a face seen for less than a second or 1 %
 of the video is passed over. Nobody is recognised by looks: a cut to another view can make one
 person two faces. A number or `all` reads the picture once more than `largest`. Memory does not grow
-with the length of the picture, and with the sound by 0.5 GB an hour.
+with the length of the picture, and with the sound by 0.25 GB an hour.
 
 Lists: `.jsonl` with `path` and optionally `key`, `.csv` with the same columns, Kaldi's `.scp`
 (commands in it are never run). A listed path is relative to its list and must lie below the

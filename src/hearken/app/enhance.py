@@ -223,12 +223,10 @@ class _Worker:
         places = [(view, name, *self._targets(job, clip, name)) for view, name in named]
         written = []
         for view, name, wav, video in places:
-            samples = clean(self.hand, clip.samples, view)
-            wav.parent.mkdir(parents=True, exist_ok=True)
-            media.write_audio(wav, samples)
+            media.write_audio(wav, clean(self.hand, clip.samples, view))
             outputs = [str(wav)]
             if video is not None:
-                media.mux(job.item.path, samples, video)
+                media.mux(job.item.path, wav, video, limits=self.options.limits)
                 outputs.insert(0, str(video))
             if view is not None and self.options.sheet:
                 outputs.append(str(_write_sheet(self.out / f"{name}.lips.png", view)))

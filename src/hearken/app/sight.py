@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
     from hearken.enhancer.lips import Mouth
     from hearken.media import Limits
-    from hearken.nouns import Audio, Crops
+    from hearken.nouns import Audio
 
 __all__ = ["Hand", "View", "clean", "see"]
+
+
+_PADDING = 5  # frames that a codec may add to the sound: a picture so much shorter is not missed
 
 
 class Hand(Protocol):
@@ -32,15 +35,8 @@ class Hand(Protocol):
         """A crop [88, 88] and whether a face is in it, frame by frame -> what is kept of them."""
         ...
 
-    def enhance(
-        self,
-        samples: Audio,
-        crops: Crops | None = None,
-        found: NDArray[np.bool_] | None = None,
-        *,
-        sight: Any = None,
-    ) -> Audio:
-        """[T], and what `look` gave, or None for sound alone -> [T], of any length."""
+    def stream(self, samples: Audio, sight: Any = None) -> Iterator[Audio]:
+        """[T], and what `look` gave, or None for sound alone -> blocks of [T], of any length."""
         ...
 
 
@@ -140,9 +136,11 @@ def _view(hand: Hand, face: int | str, mouths: Iterable[Mouth], length: int) -> 
     found = np.zeros(-(-length // SAMPLES_PER_FRAME), bool)
     shown = np.frombuffer(seen, np.bool_)[: len(found)]
     found[: len(shown)] = shown
+    if len(shown) > 0 and len(found) - len(shown) <= _PADDING:
+        found[len(shown) :] = shown[-1]
     return View(face, sight if found.any() else None, found, lips.say(found), sheet.picture())
 
 
-def clean(hand: Hand, samples: Audio, view: View | None) -> Audio:
-    """The enhanced sound [T], with the lips where they were seen."""
-    return hand.enhance(samples, sight=None if view is None else view.sight)
+def clean(hand: Hand, samples: Audio, view: View | None) -> Iterator[Audio]:
+    """The enhanced sound [T] in blocks, with the lips where they were seen."""
+    return hand.stream(samples, None if view is None else view.sight)

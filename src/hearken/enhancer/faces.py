@@ -143,7 +143,7 @@ class Mesh:
                 f"the mesh detector needs MediaPipe ({error}): pip install 'hearken[face]' "
                 "(Python 3.11 or 3.12), or use --detector haar"
             ) from error
-        self._mesh: Any = FaceMesh(static_image_mode=False, max_num_faces=4)
+        self._mesh: Any = FaceMesh(static_image_mode=True, max_num_faces=4)
 
     def landmarks(self, grey: NDArray[np.uint8]) -> NDArray[np.float64]:
         """All landmarks [N, 468, 2] in pixels."""

@@ -29,7 +29,7 @@ _SHIPPED = "enhancer-small"
 _CHUNK_FRAMES = 300  # 12 s
 _OVERLAP_FRAMES = 50  # 2 s, of which the middle second is cross-faded
 _WHOLE_FRAMES = 400  # up to 16 s in one piece
-_LOOK_FRAMES = 400  # that the lip-reader is given at a time
+_LOOK_FRAMES = 200  # that the lip-reader is given at a time
 _REACH_FRAMES = 80  # before and after them; it sees 38 either way, a causal one 76 back
 
 
@@ -106,7 +106,7 @@ class Enhancer:
     def look(self, mouths: Iterable[tuple[NDArray[np.uint8], bool]]) -> Sight:
         """Read lips as the crops come in; 25 numbers a frame are all that is kept.
 
-        The crops go through the lip-reader in pieces of 16 s with as much of what is before
+        The crops go through the lip-reader in pieces of 8 s with as much of what is before
         and after as it can see, so the result is that of all crops at once.
 
         Args:
@@ -183,19 +183,31 @@ class Enhancer:
         if crops is not None:
             faces = np.ones(len(crops), bool) if found is None else found
             sight = self.look(zip(crops, faces, strict=True))
-        length = samples.shape[-1]
-        total = -(-length // SAMPLES_PER_FRAME)
+        out, at = np.zeros(samples.shape, np.float32), 0
+        for block in self.stream(samples, sight):
+            out[..., at : at + block.shape[-1]] = block
+            at += block.shape[-1]
+        return out
+
+    def stream(self, samples: Audio, sight: Sight | None = None) -> Iterator[Audio]:
+        """The result of `enhance` in blocks, one after the other, of [T] or [2, T]."""
+        _check(samples, None, None, sight)
+        return self._blocks(samples, sight)
+
+    def _blocks(self, samples: Audio, sight: Sight | None) -> Iterator[Audio]:
+        total = -(-samples.shape[-1] // SAMPLES_PER_FRAME)
         if total <= _WHOLE_FRAMES:
-            return self._piece(samples, sight, 0, total)
-        out = np.zeros(samples.shape, np.float32)
+            yield self._piece(samples, sight, 0, total)
+            return
+        held = np.zeros((*samples.shape[:-1], 0), np.float32)
         for start, end in _chunks(total):
             piece = self._piece(samples, sight, start, end)
-            at = start * SAMPLES_PER_FRAME
-            if start:
-                _fade_in(piece, out[..., at : at + piece.shape[-1]])
-            else:
-                out[..., : piece.shape[-1]] = piece
-        return out
+            _fade_in(piece, held)
+            ready = piece.shape[-1]
+            if end < total:
+                ready -= _OVERLAP_FRAMES * SAMPLES_PER_FRAME
+            yield piece[..., :ready]
+            held = piece[..., ready:]
 
     def _piece(self, samples: Audio, sight: Sight | None, start: int, end: int) -> Audio:
         """Enhanced sound of the video frames `start` to `end`."""
@@ -241,7 +253,7 @@ def _check(
         )
     if crops is not None and sight is not None:
         raise UsageError("enhance takes crops or the sight that was made of them, not both")
-    if not np.isfinite(samples).all():
+    if not np.isfinite([samples.min(initial=0.0), samples.max(initial=0.0)]).all():
         raise UsageError("enhance takes finite samples; some are NaN or infinite")
     if crops is not None and (crops.ndim != 3 or crops.shape[1:] != (CROP_SIZE, CROP_SIZE)):
         raise UsageError(f"crops must be [V, {CROP_SIZE}, {CROP_SIZE}], got {crops.shape}")
@@ -268,15 +280,13 @@ def _chunks(total: int) -> Iterator[tuple[int, int]]:
         start = end - _OVERLAP_FRAMES
 
 
-def _fade_in(piece: Audio, out: Audio) -> None:
-    """Join `piece` to `out`, whose first two seconds are there already.
+def _fade_in(piece: Audio, held: Audio) -> None:
+    """Join `piece` to what was `held` back of the one before: its last two seconds, or nothing.
 
     The first half second of a piece lacks its past: the old sound stays; then one second of
     linear cross-fade (both are the same voice, in phase); then the new sound.
     """
-    overlap = _OVERLAP_FRAMES * SAMPLES_PER_FRAME
-    quarter = overlap // 4
-    n = min(overlap, piece.shape[-1])
-    ramp = np.clip((np.arange(n, dtype=np.float32) - quarter) / (2 * quarter), 0.0, 1.0)
-    out[..., :n] += (piece[..., :n] - out[..., :n]) * ramp
-    out[..., n:] = piece[..., n:]
+    n = held.shape[-1]
+    quarter = n // 4
+    ramp = np.clip((np.arange(n, dtype=np.float32) - quarter) / max(2 * quarter, 1), 0.0, 1.0)
+    piece[..., :n] = held + (piece[..., :n] - held) * ramp
