@@ -111,8 +111,8 @@ class Haar:
         wide, low, high = int(1.7 * side), int(0.75 * side), int(1.35 * side)
         votes = []
         for turn in _ROLLS:
-            move = cv2.getRotationMatrix2D((float(cx), float(cy)), -float(turn), 1.0)
-            move[:, 2] += wide / 2 - box[:2]
+            move = np.array(cv2.getRotationMatrix2D((float(cx), float(cy)), -float(turn), 1.0))
+            move[:, 2] = move[:, 2] + wide / 2 - box[:2]
             upright = cv2.warpAffine(grey, move, (wide, wide), borderMode=cv2.BORDER_REPLICATE)
             _, counts = self._cascade.detectMultiScale2(
                 upright, 1.12, 3, minSize=(low, low), maxSize=(high, high)

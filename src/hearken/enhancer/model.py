@@ -30,7 +30,8 @@ _CHUNK_FRAMES = 300  # 12 s
 _OVERLAP_FRAMES = 50  # 2 s, of which the middle second is cross-faded
 _WHOLE_FRAMES = 400  # up to 16 s in one piece
 _LOOK_FRAMES = 200  # that the lip-reader is given at a time
-_REACH_FRAMES = 80  # before and after them; it sees 38 either way, a causal one 76 back
+_REACH_FRAMES = 40  # before and after them: it sees 38 either way
+_CAUSAL_REACH_FRAMES = 80  # ... or 76 back
 
 
 class Enhancer:
@@ -118,7 +119,8 @@ class Enhancer:
         Raises:
             UsageError: a crop of another shape.
         """
-        most = _LOOK_FRAMES + 2 * _REACH_FRAMES
+        reach = _CAUSAL_REACH_FRAMES if self.config.causal else _REACH_FRAMES
+        most = _LOOK_FRAMES + 2 * reach
         held = np.zeros((most, CROP_SIZE, CROP_SIZE), np.uint8)
         found = np.zeros(most, bool)
         done: list[Tensor] = []
@@ -130,10 +132,10 @@ class Enhancer:
             held[count], found[count] = crop, face
             seen.append(bool(face))
             count += 1
-            if count == before + _LOOK_FRAMES + _REACH_FRAMES:
+            if count == before + _LOOK_FRAMES + reach:
                 end = before + _LOOK_FRAMES
                 done.append(self._envelope(held[:count], found[:count], before, end))
-                drop = max(0, end - _REACH_FRAMES)
+                drop = max(0, end - reach)
                 held[: count - drop], found[: count - drop] = held[drop:count], found[drop:count]
                 count, before = count - drop, end - drop
         done.append(self._envelope(held[:count], found[:count], before, count))
