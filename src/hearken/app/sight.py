@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hearken.errors import HearkenError
-from hearken.nouns import FPS, SAMPLES_PER_FRAME
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +66,7 @@ class View:
     def unseen(self) -> list[tuple[float, float]]:
         """Where the sound alone is used: (start, end) in seconds."""
         from hearken.enhancer.lips import gaps
+        from hearken.nouns import FPS
 
         return [(a / FPS, b / FPS) for a, b in gaps(self.found)]
 
@@ -122,6 +122,7 @@ def _view(hand: Hand, face: int | str, mouths: Iterable[Mouth], length: int) -> 
     import numpy as np
 
     from hearken.enhancer import lips
+    from hearken.nouns import SAMPLES_PER_FRAME
 
     sheet = lips.Sheet()
     seen = bytearray()  # one object: small ones that stay would riddle the heap of the decoder
