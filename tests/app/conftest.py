@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from hearken import media
 from hearken.errors import GrammarError, HearkenError
@@ -53,14 +54,18 @@ class FakeEar:
 
 
 class FakeHand:
-    """Halves the sound; remembers whether it was shown a mouth."""
+    """Halves the sound; remembers the mouths that it was shown, None for sound alone."""
 
     def __init__(self) -> None:
         self.crops: list[Crops | None] = []
 
-    def enhance(self, samples: Audio, crops: Crops | None, found: object) -> Audio:
-        self.crops.append(crops)
-        return (samples * np.float32(0.5)).astype(np.float32)
+    def look(self, mouths: Iterable[tuple[NDArray[np.uint8], bool]]) -> Crops:
+        return np.stack([crop for crop, _ in mouths])
+
+    def stream(self, samples: Audio, sight: Crops | None = None) -> Iterator[Audio]:
+        self.crops.append(sight)
+        for half in np.array_split(samples * np.float32(0.5), 2):
+            yield half.astype(np.float32)
 
 
 @pytest.fixture

@@ -25,9 +25,7 @@ def _crops(frames: int, seed: int = 0) -> np.ndarray:
 
 def _passing(enhancer: Enhancer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the network let everything through."""
-    monkeypatch.setattr(
-        enhancer.net, "mask", lambda spec, crops=None, found=None: torch.ones(spec.shape)
-    )
+    monkeypatch.setattr(enhancer.net, "listen_with", lambda spec, sight: torch.ones(spec.shape))
 
 
 @pytest.mark.parametrize("samples", [0, 1, 100, 639, 640, 16_001])
@@ -56,13 +54,13 @@ def test_long_sound_goes_through_in_pieces_of_bounded_length(
     enhancer: Enhancer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     longest = []
-    forward = enhancer.net.forward
+    spectrum = enhancer.net.spectrum
 
-    def spy(mix: torch.Tensor, *rest: torch.Tensor | None) -> torch.Tensor:
+    def spy(mix: torch.Tensor) -> torch.Tensor:
         longest.append(mix.shape[1])
-        return forward(mix, *rest)
+        return spectrum(mix)
 
-    monkeypatch.setattr(enhancer.net, "forward", spy)
+    monkeypatch.setattr(enhancer.net, "spectrum", spy)
     enhancer.enhance(np.zeros(16_000 * 60, np.float32) + 0.01)
     assert max(longest) <= 16_000 * 16
     assert len(longest) > 3
@@ -96,13 +94,107 @@ def test_video_shorter_than_sound_is_unseen_from_there(enhancer: Enhancer) -> No
     crops = _crops(20)
     full = np.concatenate([crops, np.zeros((30, 88, 88), np.uint8)])
     found = np.arange(50) < 20
-    np.testing.assert_array_equal(enhancer.enhance(x, crops), enhancer.enhance(x, full, found))
+    short, unseen = enhancer.enhance(x, crops), enhancer.enhance(x, full, found)
+    # not to the bit: the lip-reader meets the end of the clip in the one, black in the other
+    np.testing.assert_allclose(short, unseen, atol=1e-3)
+    assert np.abs(short - enhancer.enhance(x)).max() > 1e-3
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("frames", [0, 7, 200, 239, 240, 241, 280, 281, 700])
+def test_lips_read_in_pieces_are_lips_read_at_once(causal: bool, frames: int) -> None:
+    torch.manual_seed(0)
+    enhancer = Enhancer(MaskNet(EnhancerConfig(hidden=4, lip_width=16, causal=causal)))
+    crops = _crops(frames)
+    found = np.random.default_rng(1).random(frames) < 0.9
+    sight = enhancer.look(zip(crops, found, strict=True))
+    assert sight.envelope.shape == (1, frames, 24)
+    np.testing.assert_array_equal(sight.seen[0].numpy(), found)
+    if frames:
+        whole = enhancer.net.look(torch.from_numpy(crops)[None]).envelope.detach()
+        torch.testing.assert_close(sight.envelope, whole, atol=1e-5, rtol=1e-5)
+
+
+def test_blocks_join_to_the_whole(enhancer: Enhancer) -> None:
+    x = np.random.default_rng(0).normal(0, 0.1, 16_000 * 30 + 5).astype(np.float32)
+    blocks = list(enhancer.stream(x))
+    assert len(blocks) == 3
+    assert max(map(len, blocks)) <= 16_000 * 14
+    np.testing.assert_array_equal(np.concatenate(blocks), enhancer.enhance(x))
+    with pytest.raises(UsageError, match="NaN"):  # at once, not when the first block is asked for
+        enhancer.stream(np.full(10, np.nan, np.float32))
+
+
+def test_lips_out_of_sight_cost_nothing(enhancer: Enhancer) -> None:
+    black = np.zeros((88, 88), np.uint8)
+    enhancer.net.lips = None  # type: ignore[assignment]
+    sight = enhancer.look((black, False) for _ in range(1_000))
+    assert not sight.seen.any()
+
+
+def test_crops_or_what_was_read_of_them(enhancer: Enhancer) -> None:
+    x = np.random.default_rng(0).normal(0, 0.1, 16_000 * 20).astype(np.float32)
+    crops = _crops(480)  # the picture ends before the sound
+    sight = enhancer.look((crop, True) for crop in crops)
+    np.testing.assert_array_equal(enhancer.enhance(x, sight=sight), enhancer.enhance(x, crops))
+    with pytest.raises(UsageError, match="both"):
+        enhancer.enhance(x, crops, sight=sight)
+    with pytest.raises(UsageError, match="88"):
+        enhancer.look([(np.zeros((96, 96), np.uint8), True)])
+
+
+def _talk(seconds: float) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    t = np.arange(round(16_000 * seconds)) / 16_000
+    voice = sum(np.sin(2 * np.pi * 140 * k * t + k) / k for k in range(1, 20))
+    loud = 0.05 * (1 + np.sin(2 * np.pi * 3 * t))
+    return (loud * voice + rng.normal(0, 0.02, len(t))).astype(np.float32)
+
+
+@pytest.mark.parametrize("seconds", [2.0, 20.0])
+def test_a_panned_voice_stays_where_it_is(enhancer: Enhancer, seconds: float) -> None:
+    x = _talk(seconds)
+    ears = np.stack([x, 0.5 * x])
+    out = enhancer.enhance(ears, _crops(40))
+    assert out.shape == ears.shape
+    assert out.dtype == np.float32
+    np.testing.assert_allclose(out[1], 0.5 * out[0], atol=1e-6)  # 6.02 dB apart, as they were
+    assert not np.allclose(out, ears, atol=1e-3)
+
+
+def test_level_and_time_between_the_ears_are_kept(enhancer: Enhancer) -> None:
+    x = _talk(3.0)
+    ears = np.stack([x[8:], 0.7 * x[:-8]])  # the right ear hears it half a millisecond later
+    before, after = (
+        enhancer.net.spectrum(torch.from_numpy(s)) for s in (ears, enhancer.enhance(ears))
+    )
+    loud = before.abs().amin(0) > 0.1 * before.abs().amin(0).max()
+    ratio = (after[1] / after[0])[loud] / (before[1] / before[0])[loud]
+    assert 20 * ratio.abs().log10().abs().median() < 0.2  # dB
+    assert ratio.angle().abs().median() < 0.05  # rad; 8 samples at 140 Hz are 0.44
+    lags = range(-20, 21)
+    out = enhancer.enhance(ears)
+    match = [np.dot(out[0, 50:-50], np.roll(out[1], -lag)[50:-50]) for lag in lags]
+    assert lags[int(np.argmax(match))] == 8
+
+
+def test_the_mask_is_that_of_the_better_ear(
+    enhancer: Enhancer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half_of_the_left(spec: torch.Tensor, sight: object) -> torch.Tensor:
+        gains = torch.tensor([0.5, 0.9] if len(spec) == 2 else [0.5])
+        return gains[:, None, None].expand(spec.shape)
+
+    monkeypatch.setattr(enhancer.net, "listen_with", half_of_the_left)
+    x = _talk(1.0)
+    np.testing.assert_allclose(enhancer.enhance(np.stack([3 * x, x]))[0], 2.7 * x, atol=1e-5)
+    np.testing.assert_allclose(enhancer.enhance(x), 0.5 * x, atol=1e-5)
 
 
 def test_bad_shapes_are_refused(enhancer: Enhancer) -> None:
     x = np.zeros(1_000, np.float32)
     with pytest.raises(UsageError, match="mono"):
-        enhancer.enhance(np.zeros((2, 10), np.float32))
+        enhancer.enhance(np.zeros((3, 10), np.float32))
     with pytest.raises(UsageError, match="NaN"):
         enhancer.enhance(np.full(10, np.nan, np.float32))
     with pytest.raises(UsageError, match="88"):

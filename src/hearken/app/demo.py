@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from hearken.app import enhance, listen
 from hearken.app.failure import Failure
 from hearken.app.inputs import VIDEO_SUFFIXES, expand, file_name
+from hearken.app.sight import Hand, clean, see
 from hearken.errors import HearkenError, InputError, UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Result:
 
 def run(
     options: Options,
-    load_hand: Callable[[enhance.Options], enhance.Hand] | None = None,
+    load_hand: Callable[[enhance.Options], Hand] | None = None,
     load_ear: Callable[[listen.Options], listen.Ear] | None = None,
 ) -> int:
     """Run the demo and print its summary; exit code 0.
@@ -113,22 +114,23 @@ def _made(options: Options) -> _Source:
 
 
 def _enhance(
-    source: _Source, options: Options, load: Callable[[enhance.Options], enhance.Hand]
+    source: _Source, options: Options, load: Callable[[enhance.Options], Hand]
 ) -> tuple[Audio, dict[str, Path], tuple[str, ...], ModelRecord]:
+    import numpy as np
+
     from hearken import media
     from hearken.app.record import ModelRecord
     from hearken.app.yardsticks import weights_sha256
 
     clip = source.clip
-    seen, notes = None, list[str]()
+    view, notes = None, ["no picture: the sound alone was used"]
+    hand = load(enhance.Options(model=options.enhancer, device=options.device, seed=options.seed))
     if clip.source.has_video:
         _say("looking for the mouth")
-        seen, _, notes = enhance.see(source.path)
-    else:
-        notes.append("no picture: the sound alone was used")
-    hand = load(enhance.Options(model=options.enhancer, device=options.device, seed=options.seed))
+        (view,) = see(hand, source.path, len(clip.samples))
+        notes = [view.message] if view.message else []
     _say("enhancing")
-    samples = enhance.clean(hand, clip.samples, seen)
+    samples = np.concatenate(list(clean(hand, clip.samples, view)))
     stem = options.output_dir / f"{file_name(source.path.stem)}_enhanced"
     files = {"sound": stem.with_name(f"{stem.name}.wav")}
     media.write_audio(files["sound"], samples)

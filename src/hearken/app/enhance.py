@@ -1,7 +1,8 @@
 """`hearken enhance`: the talker one sees, cleaned.
 
-Video in, the same video out; audio in, audio out. One record for each input on standard output,
-as soon as its files are whole. No face in the picture is said, and the sound alone is used.
+Video in, the same video out; audio in, audio out; with `--face all`, one of them for each face.
+One record for each input on standard output, as soon as its files are whole. No face in the
+picture is said, and the sound alone is used.
 """
 
 from __future__ import annotations
@@ -11,21 +12,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from hearken.app.inputs import VIDEO_SUFFIXES, Input, expand, file_name
+from hearken.app.sight import Hand, View, clean, see
 from hearken.errors import HearkenError, UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from hearken.app.record import Enhancement
-    from hearken.enhancer.lips import Lips
     from hearken.media import Limits
-    from hearken.nouns import Audio, Clip, Crops
+    from hearken.nouns import Audio, Clip
 
-__all__ = ["Hand", "Job", "Options", "clean", "load_enhancer", "run", "see"]
+__all__ = ["Job", "Options", "load_enhancer", "run"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,9 @@ class Options:
     audio: str | None = None
     video: str | None = None
     lips: bool = True
+    face: str = "largest"
+    detector: str = "haar"
+    sheet: bool = False
     model: str | None = None
     device: str = "auto"
     seed: int = 0
@@ -45,16 +46,6 @@ class Options:
     limits: Limits | None = None
     root: str | None = None
     overwrite: bool = False
-
-
-class Hand(Protocol):
-    """What `enhance` needs of an enhancer; `hearken.enhancer.Enhancer` has it."""
-
-    def enhance(
-        self, samples: Audio, crops: Crops | None, found: NDArray[np.bool_] | None
-    ) -> Audio:
-        """[T], mouth crops [V, 88, 88], where they hold a mouth [V] -> [T], of any length."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -206,39 +197,73 @@ class _Worker:
             channel=int(channel) if channel.isdigit() else channel,
             limits=self.options.limits,
         )
-        wav, video = self._targets(job, clip)
-        seen, face, warnings = self._look(job, clip)
+        if self.options.face != "all":
+            self._targets(job, clip, job.name)  # before the work: is the place free?
         self._ready()
-        assert self.hand is not None
-        samples = clean(self.hand, self._heard(job, clip), seen)
-        wav.parent.mkdir(parents=True, exist_ok=True)
-        media.write_audio(wav, samples.T)
-        outputs = [str(wav)]
-        if video is not None:
-            media.mux(job.item.path, samples, video)
-            outputs.insert(0, str(video))
+        views = self._look(job, clip)
+        warnings = [self._told(view) for view in views if view is not None and view.message]
+        written = self._written(job, clip, views)
         if clip.source.effective_bandwidth_hz > 8500:
             warnings.append("the result is 16 kHz: what lay above 8 kHz is gone")
+        seen = [view.share for view in views if view is not None]
         return {
-            "outputs": outputs,
+            "outputs": [name for outputs, _ in written for name in outputs],
             "duration": round(clip.duration_s, 4),
             "sr_in": clip.source.sr_in,
             "sha256": clip.source.sha256 or None,
             "channel": "both" if self._ears(job, clip) else clip.source.channel,
-            "face_found": face,
+            "face_found": max(seen, default=None),
+            "faces": [
+                {"face": view.face, "found": view.share, "unseen": view.unseen, "outputs": outputs}
+                for outputs, view in written
+                if view is not None
+            ],
             "model": self.model,
             "warnings": warnings,
         }
 
-    def _targets(self, job: Job, clip: Clip) -> tuple[Path, Path | None]:
+    def _told(self, view: View) -> str:
+        """What is missing of a face; by its number, where there may be others."""
+        several = isinstance(view.face, int)
+        return f"face {view.face} from the left: {view.message}" if several else view.message
+
+    def _written(
+        self, job: Job, clip: Clip, views: Sequence[View | None]
+    ) -> list[tuple[list[str], View | None]]:
+        """Clean the sound for each view and write it: the outputs, video first, and the view."""
+        from hearken import media
+
+        assert self.hand is not None
+        named = [(view, self._name(job, view)) for view in views]
+        places = [(view, name, *self._targets(job, clip, name)) for view, name in named]
+        written = []
+        for view, name, wav, video in places:
+            blocks = clean(self.hand, self._heard(job, clip), view)
+            media.write_audio(wav, (block.T for block in blocks))
+            outputs = [str(wav)]
+            if video is not None:
+                media.mux(job.item.path, wav, video, limits=self.options.limits)
+                outputs.insert(0, str(video))
+            if view is not None and self.options.sheet:
+                outputs.append(str(_write_sheet(self.out / f"{name}.lips.png", view)))
+            written.append((outputs, view))
+        return written
+
+    def _name(self, job: Job, view: View | None) -> str:
+        """With --face all, the outputs of each face are told apart by its number."""
+        all_faces = self.options.face == "all" and view is not None and isinstance(view.face, int)
+        return f"{job.name}.face{view.face}" if view is not None and all_faces else job.name
+
+    def _targets(self, job: Job, clip: Clip, name: str) -> tuple[Path, Path | None]:
         """OUT/name.wav and, for a video, OUT/name.mp4; refuses to write over what is there."""
-        wav = self.out / f"{job.name}.wav"
+        wav = self.out / f"{name}.wav"
         video = None
         if job.mux and clip.source.has_video and job.item.data is None:
             suffix = Path(job.item.path).suffix.lower()
-            video = self.out / f"{job.name}{suffix if suffix in VIDEO_SUFFIXES else '.mp4'}"
+            video = self.out / f"{name}{suffix if suffix in VIDEO_SUFFIXES else '.mp4'}"
         source = Path(job.item.path)
-        for target in filter(None, (wav, video)):
+        sheet = self.out / f"{name}.lips.png" if self.options.sheet else None
+        for target in filter(None, (wav, video, sheet)):
             if not target.exists():
                 continue
             if job.item.data is None and os.path.samefile(target, source):
@@ -247,13 +272,23 @@ class _Worker:
                 raise HearkenError(f"{target} exists: use --overwrite, or another -o")
         return wav, video
 
-    def _look(self, job: Job, clip: Clip) -> tuple[Lips | None, float | None, list[str]]:
-        if not self.options.lips:
-            return None, None, []
+    def _look(self, job: Job, clip: Clip) -> Sequence[View | None]:
+        """The faces to enhance for; [None] where there is no picture to look at."""
         picture: Any = job.video
         if picture is None and clip.source.has_video:
             picture = job.item.path if job.item.data is None else None
-        return see(picture, self.options.limits) if picture is not None else (None, None, [])
+        if picture is None or not self.options.lips:
+            return [None]
+        assert self.hand is not None
+        asked = self.options
+        return see(
+            self.hand,
+            picture,
+            len(clip.samples),
+            face=asked.face,
+            detector=asked.detector,
+            limits=asked.limits,
+        )
 
     def _ready(self) -> None:
         if self.hand is None:
@@ -265,24 +300,15 @@ class _Worker:
             self.model = ModelRecord(id=name, revision="", sha256=weights_sha256(name))
 
 
-def see(video: str | Path, limits: Limits | None = None) -> tuple[Lips | None, float, list[str]]:
-    """The mouth in a video, the fraction of frames with a face, and what to warn of.
+def _write_sheet(path: Path, view: View) -> Path:
+    """The contact sheet of a face as PNG."""
+    import cv2
 
-    None where there is no face at all: the enhancer then goes by sound alone.
-    """
-    from hearken.enhancer.lips import crop_mouths
-    from hearken.media import iter_frames
+    from hearken import media
 
-    lips = crop_mouths(iter_frames(Path(video), limits=limits))
-    face = float(lips.found.mean()) if len(lips.found) else 0.0
-    return lips if face > 0 else None, round(face, 4), [lips.message] if lips.message else []
-
-
-def clean(hand: Hand, samples: Audio, seen: Lips | None) -> Audio:
-    """The enhanced sound [T], with the lips where they were seen."""
-    if seen is None:
-        return hand.enhance(samples, None, None)
-    return hand.enhance(samples, seen.crops, seen.found)
+    with media.atomic(path) as temporary:
+        temporary.write_bytes(cv2.imencode(".png", view.sheet)[1].tobytes())
+    return path
 
 
 def load_enhancer(options: Options) -> Hand:

@@ -171,6 +171,19 @@ def _enhance(commands: Any) -> None:
     p.add_argument("--scenes", type=Path, metavar="DIR", help="an AVSEC folder: OUT/Sxxxxx.wav")
     p.add_argument("--audio", metavar="FILE", help="the sound, where it is not in the video")
     p.add_argument("--video", metavar="FILE", help="the face, with --audio")
+    p.add_argument(
+        "--face", default="largest", type=_face, metavar="WHICH",
+        help="of several faces: largest (default) over time; a number, from the left from 1, by "
+        "the mean place over time; or all, which writes OUT/X.face1.wav, OUT/X.face1.mp4, ... A "
+        "face that is lost and comes back near its place is the same one",
+    )  # fmt: skip
+    p.add_argument(
+        "--detector", choices=("haar", "mesh"), default="haar",
+        help="what finds the mouth: haar (default) comes with the package; mesh is slower, bears "
+        "turned and tilted heads, and needs the extra [face]",
+    )  # fmt: skip
+    p.add_argument("--sheet", action="store_true",
+                   help="write 30 of the mouth crops too, to look at: OUT/X.lips.png")  # fmt: skip
     p.add_argument("--no-lips", action="store_true", help="do not look at the picture")
     _media(p)
     _models(p, enhancer=True)
@@ -290,6 +303,12 @@ def _models(p: argparse.ArgumentParser, *, critic: bool = False, enhancer: bool 
         "--device", default="auto", metavar="D", help="cpu, cuda, cuda:N (default: auto)"
     )
     p.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+
+
+def _face(text: str) -> str:
+    if text in ("largest", "all") or (text.isascii() and text.isdigit() and int(text) > 0):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r}: give largest, all, or a number from 1")
 
 
 def _bar(text: str) -> tuple[str, float]:

@@ -21,6 +21,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "DroppedRecord",
     "Enhancement",
+    "FaceRecord",
     "FaultRecord",
     "ModelRecord",
     "Record",
@@ -117,6 +118,17 @@ class Record(_Frozen):
         return self.model_dump_json(exclude=unchecked if self.dropped is None else None)
 
 
+class FaceRecord(_Frozen):
+    """One face that the sound was enhanced for."""
+
+    face: int | str = Field(description="largest, all where none is there, or its number")
+    found: float = Field(description="part of the sound during which it is seen, 0-1")
+    unseen: list[tuple[float, float]] = Field(
+        description="where the sound alone was used: start and end, seconds"
+    )
+    outputs: list[str] = Field(description="what was written for it")
+
+
 class Enhancement(_Frozen):
     """What `hearken enhance` did with one input."""
 
@@ -129,7 +141,12 @@ class Enhancement(_Frozen):
     sr_in: int | None = Field(None, description="the file's own sample rate, Hz; out is 16000")
     channel: int | str | None = Field(None, description="the channel used, 'mix', or 'both'")
     face_found: float | None = Field(
-        None, description="fraction of frames with a face; null where no picture was looked at"
+        None,
+        description="part of the sound during which the face is seen (of several, the most), "
+        "0-1; null where no picture was looked at",
+    )
+    faces: list[FaceRecord] = Field(
+        default_factory=list, description="each face: which, when unseen, and its outputs"
     )
     model: ModelRecord | None = None
     warnings: list[str] = Field(default_factory=list)

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn import functional as tf
 
+from hearken.enhancer.envelope import BANDS
 from hearken.enhancer.net import EnhancerConfig, LipReader, MaskNet, Sight
 from hearken.enhancer.onnx import has_graphs, run_by_graphs
 from hearken.errors import CheckpointError, UsageError
@@ -28,6 +30,9 @@ _SHIPPED = "enhancer-small"
 _CHUNK_FRAMES = 300  # 12 s
 _OVERLAP_FRAMES = 50  # 2 s, of which the middle second is cross-faded
 _WHOLE_FRAMES = 400  # up to 16 s in one piece
+_LOOK_FRAMES = 200  # that the lip-reader is given at a time
+_REACH_FRAMES = 40  # before and after them: it sees 38 either way
+_CAUSAL_REACH_FRAMES = 80  # ... or 76 back
 
 
 class Enhancer:
@@ -109,11 +114,58 @@ class Enhancer:
         part.write_text(text, encoding="utf-8")
         os.replace(part, folder / "config.json")
 
+    def look(self, mouths: Iterable[tuple[NDArray[np.uint8], bool]]) -> Sight:
+        """Read lips as the crops come in; 25 numbers a frame are all that is kept.
+
+        The crops go through the lip-reader in pieces of 8 s with as much of what is before
+        and after as it can see, so the result is that of all crops at once.
+
+        Args:
+            mouths: for each video frame a crop [88, 88] uint8, and whether a face is in it.
+
+        Returns:
+            envelope [1, V, 24] and where it counts [1, V], on the CPU.
+
+        Raises:
+            UsageError: a crop of another shape.
+        """
+        reach = _CAUSAL_REACH_FRAMES if self.config.causal else _REACH_FRAMES
+        most = _LOOK_FRAMES + 2 * reach
+        held = np.zeros((most, CROP_SIZE, CROP_SIZE), np.uint8)
+        found = np.zeros(most, bool)
+        done: list[Tensor] = []
+        seen: list[bool] = []
+        count = before = 0  # frames held; of them, those that are read already
+        for crop, face in mouths:
+            if crop.shape != (CROP_SIZE, CROP_SIZE):
+                raise UsageError(f"a crop must be [{CROP_SIZE}, {CROP_SIZE}], got {crop.shape}")
+            held[count], found[count] = crop, face
+            seen.append(bool(face))
+            count += 1
+            if count == before + _LOOK_FRAMES + reach:
+                end = before + _LOOK_FRAMES
+                done.append(self._envelope(held[:count], found[:count], before, end))
+                drop = max(0, end - reach)
+                held[: count - drop], found[: count - drop] = held[drop:count], found[drop:count]
+                count, before = count - drop, end - drop
+        done.append(self._envelope(held[:count], found[:count], before, count))
+        return Sight(torch.cat(done)[None], torch.tensor(seen, dtype=torch.float32)[None])
+
+    def _envelope(self, crops: Crops, found: NDArray[np.bool_], start: int, end: int) -> Tensor:
+        """[end - start, 24] of the frames from `start` to `end`; zero if no face is there."""
+        if not found[start:end].any():
+            return torch.zeros(end - start, BANDS)
+        with torch.inference_mode():
+            shown = torch.from_numpy(crops)[None].to(self.device)
+            return self.net.look(shown).envelope[0, start:end].cpu()
+
     def enhance(
         self,
         samples: Audio,
         crops: Crops | None = None,
         found: NDArray[np.bool_] | None = None,
+        *,
+        sight: Sight | None = None,
     ) -> Audio:
         """Clean one recording.
 
@@ -121,73 +173,99 @@ class Enhancer:
         cross-faded, so memory does not grow with length. Nothing is re-levelled: the talker
         keeps the loudness that he had in the mixture.
 
+        Of two ears, each gives a mask, and that of the better ear is put on both: the one whose
+        mask lets through more, relative to what it takes away. The same real gain in each bin of
+        both ears leaves the level and time differences between them, and so the place of all
+        that is heard, as they were. The better ear is chosen anew for each piece.
+
         Args:
-            samples: [T] at 16 kHz.
+            samples: [T] at 16 kHz, or [2, T], the left and the right ear.
             crops: [V, 88, 88] mouth crops at 25 fps, or None for sound alone. A video that
                 ends before the sound counts as unseen from there on.
             found: [V] bool; where False, the sound alone is used.
+            sight: what `look` made of the crops, in their place.
 
         Returns:
-            [T], exactly as long as the input and aligned with it to the sample.
+            The shape of the input, aligned with it to the sample.
 
         Raises:
             UsageError: shapes that cannot be what they are said to be.
         """
-        _check(samples, crops, found)
-        total = -(-len(samples) // SAMPLES_PER_FRAME)
-        if total <= _WHOLE_FRAMES:
-            return self._piece(samples, crops, found, 0, total)
-        out = np.zeros(len(samples), np.float32)
-        for start, end in _chunks(total):
-            piece = self._piece(samples, crops, found, start, end)
-            at = start * SAMPLES_PER_FRAME
-            if start:
-                _fade_in(piece, out[at : at + len(piece)])
-            else:
-                out[: len(piece)] = piece
+        _check(samples, crops, found, sight)
+        if crops is not None:
+            faces = np.ones(len(crops), bool) if found is None else found
+            sight = self.look(zip(crops, faces, strict=True))
+        out, at = np.zeros(samples.shape, np.float32), 0
+        for block in self.stream(samples, sight):
+            out[..., at : at + block.shape[-1]] = block
+            at += block.shape[-1]
         return out
 
-    def _piece(
-        self,
-        samples: Audio,
-        crops: Crops | None,
-        found: NDArray[np.bool_] | None,
-        start: int,
-        end: int,
-    ) -> Audio:
+    def stream(self, samples: Audio, sight: Sight | None = None) -> Iterator[Audio]:
+        """The result of `enhance` in blocks, one after the other, of [T] or [2, T]."""
+        _check(samples, None, None, sight)
+        return self._blocks(samples, sight)
+
+    def _blocks(self, samples: Audio, sight: Sight | None) -> Iterator[Audio]:
+        total = -(-samples.shape[-1] // SAMPLES_PER_FRAME)
+        if total <= _WHOLE_FRAMES:
+            yield self._piece(samples, sight, 0, total)
+            return
+        held = np.zeros((*samples.shape[:-1], 0), np.float32)
+        for start, end in _chunks(total):
+            piece = self._piece(samples, sight, start, end)
+            _fade_in(piece, held)
+            ready = piece.shape[-1]
+            if end < total:
+                ready -= _OVERLAP_FRAMES * SAMPLES_PER_FRAME
+            yield piece[..., :ready]
+            held = piece[..., ready:]
+
+    def _piece(self, samples: Audio, sight: Sight | None, start: int, end: int) -> Audio:
         """Enhanced sound of the video frames `start` to `end`."""
-        sound = samples[start * SAMPLES_PER_FRAME : end * SAMPLES_PER_FRAME]
-        if not len(sound):
-            return np.zeros(0, np.float32)
-        mix_BT = torch.from_numpy(np.ascontiguousarray(sound, np.float32))[None].to(self.device)
+        sound = samples[..., start * SAMPLES_PER_FRAME : end * SAMPLES_PER_FRAME]
+        if not sound.size:
+            return np.zeros(sound.shape, np.float32)
+        mix = torch.from_numpy(np.array(sound, np.float32)).to(self.device)
         with torch.inference_mode():
-            clean = self.net(mix_BT, *self._lips(crops, found, start, end))
-        result: Audio = clean[0].cpu().numpy()
+            spec = self.net.spectrum(mix.reshape(-1, mix.shape[-1]))
+            shown = None if sight is None else self._shown(sight, start, end, len(spec))
+            mask = self.net.listen_with(spec, shown)
+            if len(spec) == 2:
+                mask = mask[_better_ear(mask, spec)][None]
+            clean = self.net.synthesise(mask, spec, mix.shape[-1])
+        result: Audio = clean.reshape(mix.shape).cpu().numpy()
         return result
 
-    def _lips(
-        self, crops: Crops | None, found: NDArray[np.bool_] | None, start: int, end: int
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """The crops of a span, filled up where there are none; (None, None) if nobody is seen."""
-        if crops is None:
-            return None, None
-        shown = crops[start:end]
-        seen = np.zeros(end - start, bool)
-        seen[: len(shown)] = True if found is None else found[start : start + len(shown)]
-        if not seen.any():
-            return None, None
-        full = np.zeros((end - start, CROP_SIZE, CROP_SIZE), np.uint8)
-        full[: len(shown)] = shown
-        return (
-            torch.from_numpy(full)[None].to(self.device),
-            torch.from_numpy(seen)[None].to(self.device),
+    def _shown(self, sight: Sight, start: int, end: int, ears: int) -> Sight | None:
+        """A span of the sight, once for each ear; None if nobody is seen in it."""
+        envelope, seen = sight.envelope[:, start:end], sight.seen[:, start:end]
+        if not bool(seen.any()):
+            return None
+        short = end - start - seen.shape[1]
+        envelope, seen = tf.pad(envelope, (0, 0, 0, short)), tf.pad(seen, (0, short))
+        return Sight(
+            envelope.expand(ears, -1, -1).to(self.device), seen.expand(ears, -1).to(self.device)
         )
 
 
-def _check(samples: Audio, crops: Crops | None, found: NDArray[np.bool_] | None) -> None:
-    if samples.ndim != 1:
-        raise UsageError(f"enhance takes mono sound [T] at {SAMPLE_RATE} Hz, got {samples.shape}")
-    if not np.isfinite(samples).all():
+def _better_ear(mask_BKF: Tensor, spec_BKF: Tensor) -> int:
+    """The ear with the larger share of its energy let through."""
+    power = spec_BKF.abs().square()
+    share = (mask_BKF.clamp(max=1.0).square() * power).sum((1, 2)) / (power.sum((1, 2)) + 1e-9)
+    return int(share.argmax())
+
+
+def _check(
+    samples: Audio, crops: Crops | None, found: NDArray[np.bool_] | None, sight: Sight | None
+) -> None:
+    if samples.ndim != 1 and (samples.ndim != 2 or len(samples) != 2):
+        raise UsageError(
+            f"enhance takes mono [T] or two ears [2, T] at {SAMPLE_RATE} Hz, got {samples.shape}"
+        )
+    if crops is not None and sight is not None:
+        raise UsageError("enhance takes crops or the sight that was made of them, not both")
+    if not np.isfinite([samples.min(initial=0.0), samples.max(initial=0.0)]).all():
         raise UsageError("enhance takes finite samples; some are NaN or infinite")
     if crops is not None and (crops.ndim != 3 or crops.shape[1:] != (CROP_SIZE, CROP_SIZE)):
         raise UsageError(f"crops must be [V, {CROP_SIZE}, {CROP_SIZE}], got {crops.shape}")
@@ -214,15 +292,13 @@ def _chunks(total: int) -> Iterator[tuple[int, int]]:
         start = end - _OVERLAP_FRAMES
 
 
-def _fade_in(piece: Audio, out: Audio) -> None:
-    """Join `piece` to `out`, whose first two seconds are there already.
+def _fade_in(piece: Audio, held: Audio) -> None:
+    """Join `piece` to what was `held` back of the one before: its last two seconds, or nothing.
 
     The first half second of a piece lacks its past: the old sound stays; then one second of
     linear cross-fade (both are the same voice, in phase); then the new sound.
     """
-    overlap = _OVERLAP_FRAMES * SAMPLES_PER_FRAME
-    quarter = overlap // 4
-    n = min(overlap, len(piece))
-    ramp = np.clip((np.arange(n, dtype=np.float32) - quarter) / (2 * quarter), 0.0, 1.0)
-    out[:n] += (piece[:n] - out[:n]) * ramp
-    out[n:] = piece[n:]
+    n = held.shape[-1]
+    quarter = n // 4
+    ramp = np.clip((np.arange(n, dtype=np.float32) - quarter) / max(2 * quarter, 1), 0.0, 1.0)
+    piece[..., :n] = held + (piece[..., :n] - held) * ramp

@@ -19,6 +19,7 @@ from hearken.nouns import SAMPLE_RATE, Audio, Clip, Source
 __all__ = ["load", "load_audio", "read_blocks"]
 
 _SILENT = 2.0**-15  # peaks up to one 16-bit step are digital silence
+_GROWTH = 240 * SAMPLE_RATE  # samples by which the array of a sound that is being read grows
 _MAX_PEAK = 4.0  # +12 dB over full scale; beyond it the scale is wrong, not the level
 
 
@@ -95,8 +96,7 @@ def _array(source: tuple[NDArray[Any], int]) -> tuple[NDArray[np.float32], int]:
 def _clip(sound: Sound, channel: int | str, path: str, sha256: str, allow_silent: bool) -> Clip:
     name = path or "<array>"
     meter, counted = Bandwidth(sound.sr), [0]
-    pieces = list(_mono_16k(sound, channel, name, meter, counted))
-    samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+    samples = _joined(_mono_16k(sound, channel, name, meter, counted))
     if not len(samples):
         raise MediaError(f"{name}: holds no sound (under one sample at {SAMPLE_RATE} Hz)")
     if not allow_silent and _is_silent(samples):
@@ -112,6 +112,19 @@ def _clip(sound: Sound, channel: int | str, path: str, sha256: str, allow_silent
         has_video=sound.has_video,
     )
     return Clip(samples, record)
+
+
+def _joined(pieces: Iterator[Audio]) -> Audio:
+    """The pieces end to end, in an array that grows in place: they are never held twice."""
+    samples, count = np.zeros(0, np.float32), 0
+    for piece in pieces:
+        if count + len(piece) > len(samples):
+            room = max(_GROWTH, len(piece))
+            samples.resize(len(samples) + room, refcheck=False)
+        samples[count : count + len(piece)] = piece
+        count += len(piece)
+    samples.resize(count, refcheck=False)
+    return samples
 
 
 def _mono_16k(

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["SoundEncoder", "write_audio", "write_video"]
 
+_BLOCK = 2**18  # samples converted at a time
+
 
 def write_audio(
     path: str | Path,
-    samples: NDArray[np.floating[Any]],
+    samples: NDArray[np.floating[Any]] | Iterator[NDArray[np.floating[Any]]],
     sr: int = SAMPLE_RATE,
     *,
     subtype: str = "PCM_16",
@@ -34,7 +36,8 @@ def write_audio(
 
     Args:
         path: .wav or .flac; replaced only once the new file is complete.
-        samples: what lies outside [-1, 1] is clipped, except in a float subtype.
+        samples: all of the sound, or an iterator of its blocks. What lies outside [-1, 1] is
+            clipped, except in a float subtype.
         sr: Hz.
         subtype: of soundfile, e.g. PCM_16, PCM_24, FLOAT (WAV only).
 
@@ -50,14 +53,21 @@ def write_audio(
     kind = {".wav": "WAV", ".flac": "FLAC"}.get(path.suffix.lower())
     if kind is None or not soundfile.check_format(kind, subtype):
         raise UsageError(f"{path}: cannot write {subtype} there; use .wav or .flac with PCM_16")
-    samples = np.asarray(samples)
-    if not np.isfinite(samples).all():
-        raise MediaError(f"{path}: not written: the samples hold NaN or infinite values")
-    if not subtype.startswith(("FLOAT", "DOUBLE")):
-        samples = np.clip(samples, -1.0, 1.0)
+    if not isinstance(samples, Iterator):
+        whole = np.asarray(samples)
+        samples = (whole[at : at + _BLOCK] for at in range(0, max(len(whole), 1), _BLOCK))
+    most = np.inf if subtype.startswith(("FLOAT", "DOUBLE")) else 1.0
     with atomic(path) as temporary:
         try:
-            soundfile.write(temporary, samples, sr, format=kind, subtype=subtype)
+            first = np.asarray(next(samples, np.zeros(0, np.float32)))
+            channels = 1 if first.ndim == 1 else first.shape[1]
+            with soundfile.SoundFile(temporary, "w", sr, channels, subtype, format=kind) as file:
+                for block in chain([first], samples):
+                    if not np.isfinite(block).all():
+                        raise MediaError(
+                            f"{path}: not written: the samples hold NaN or infinite values"
+                        )
+                    file.write(np.clip(block, -most, most))
         except (OSError, soundfile.SoundFileError) as error:
             raise MediaError(f"{path}: cannot be written: {reason(error)}") from error
 
