@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -102,8 +102,8 @@ class Halving:
     def look(self, mouths: Iterable[object]) -> int:
         return len(list(mouths))
 
-    def enhance(self, samples: np.ndarray, *crops: object, **sight: object) -> np.ndarray:
-        return samples / 2
+    def stream(self, samples: np.ndarray, sight: object = None) -> Iterator[np.ndarray]:
+        yield samples / 2
 
 
 def test_a_binaural_folder_gives_both_ears(

@@ -10,7 +10,7 @@ been clearly larger for a while. `people` follows all of them and orders them fr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -165,7 +165,7 @@ class Mesh:
         return 0.0
 
 
-DETECTORS = {"haar": Haar, "mesh": Mesh}
+DETECTORS: dict[str, Callable[[], Detector]] = {"haar": Haar, "mesh": Mesh}
 
 
 @dataclass
