@@ -118,6 +118,16 @@ UNIT = {"si_sdr_db": "dB", "pesq_wb": "", "estoi": ""}
 LABEL = {"si_sdr_db": "SI-SDR", "pesq_wb": "PESQ-WB", "estoi": "ESTOI"}
 
 
+STAGES = (
+    ("sound", "decoding the sound", ""),
+    ("picture", "decoding the picture", ""),
+    ("face", "finding face and mouth", ""),
+    ("lips", "reading the lips", ""),
+    ("network", "STFT, network and synthesis", "<= 0.04"),
+    ("mux", "writing the new sound beside the picture", ""),
+)
+
+
 def speed(file: Path) -> list[Cell]:
     """Seconds, real-time factors and memory."""
     found = json.loads(file.read_text(encoding="utf-8"))
@@ -132,7 +142,10 @@ def speed(file: Path) -> list[Cell]:
          "<= 0.4", ""),
         ("listen_10min_gib", "`listen`, 10 minutes of sound, peak memory", "< 1.5", "GiB"),
         ("enhance_10min_gib", "`enhance`, 10 minutes of sound, peak memory", "< 1.5", "GiB"),
-        ("enhance_10min_video_gib", "`enhance`, 10 minutes of video, peak memory", "< 1.5", "GiB"),
+        ("enhance_10min_video_gib", "`enhance`, 10 minutes of video, peak memory", "< 1", "GiB"),
+        ("enhance_60min_video_gib", "`enhance`, an hour of video, peak memory", "< 1", "GiB"),
+        *((f"stage_{name}_rtf", f"`enhance` of 720p video, {words}: real-time factor", bar, "")
+          for name, words, bar in STAGES),
     ]  # fmt: skip
     return [figure(name, found[k], bar, run, unit) for k, name, bar, unit in wanted if k in found]
 

@@ -88,6 +88,54 @@ def enhancer(video: Path) -> dict[str, float]:
     }
 
 
+def stages(video: Path, folder: Path) -> dict[str, float]:
+    """Seconds of each stage of `hearken enhance` for a second of 720p video."""
+    import torch
+
+    from hearken import Enhancer, media
+    from hearken.enhancer import lips
+
+    torch.set_num_threads(1)
+    tall = in_720p(video, folder / "tall.mp4")
+    loaded = Enhancer.from_pretrained()
+    samples = media.load_audio(tall)
+    frames = list(media.iter_frames(tall))
+    mouths = [(m.crop, m.found) for m in lips.mouths(iter(frames))]
+    sight = loaded.look(iter(mouths))
+    work: dict[str, Callable[[], object]] = {
+        "sound": lambda: media.load_audio(tall),
+        "picture": lambda: sum(1 for _ in media.iter_frames(tall)),
+        "face": lambda: sum(1 for _ in lips.mouths(iter(frames))),
+        "lips": lambda: loaded.look(iter(mouths)),
+        "network": lambda: list(loaded.stream(samples, sight)),
+        "mux": lambda: media.mux(tall, samples, folder / "muxed.mp4"),
+    }
+    seconds = len(samples) / SR
+    return {f"stage_{name}_rtf": median_s(call, 3) / seconds for name, call in work.items()}
+
+
+def in_720p(video: Path, out: Path) -> Path:
+    """The clip as 1280x720, the face in the middle at full height."""
+    import av
+    import cv2
+
+    from hearken import media
+
+    with av.open(str(out), "w") as target:
+        stream = target.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        for frame in media.iter_frames(video, colour=True):
+            wide = round(frame.shape[1] * 720 / frame.shape[0])
+            shown = np.full((720, 1280, 3), 90, np.uint8)
+            left = (1280 - wide) // 2
+            shown[:, left : left + wide] = cv2.resize(frame, (wide, 720))
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="rgb24")))
+        target.mux(stream.encode())
+    whole = out.with_name(f"with_sound_{out.name}")
+    media.mux(out, media.load_audio(video), whole)
+    return whole
+
+
 PEAK = """
 import resource, subprocess, sys
 command = [sys.executable, "-m", "hearken", *sys.argv[1:]]
@@ -97,15 +145,15 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20)
 """
 
 
-def memory(folder: Path, video: Path) -> dict[str, float]:
-    """Peak GiB of `listen` and `enhance` on ten minutes of sound, and of a ten-minute video."""
+def memory(folder: Path, video: Path, minutes_of_video: int) -> dict[str, float]:
+    """Peak GiB of `listen` and `enhance` on ten minutes of sound, and of `enhance` on a video."""
     from hearken import media
 
     samples = media.load_audio(video)
     minutes = np.tile(samples, 600 * SR // len(samples) + 1)[: 600 * SR]
     media.write_audio(folder / "long.wav", minutes)
     tall = folder / "long.mp4"
-    _loop_video(video, tall, 600)
+    _loop_video(video, tall, 60 * minutes_of_video)
 
     def peak(*words: str) -> float:
         command = [sys.executable, "-c", PEAK, *words]
@@ -117,7 +165,9 @@ def memory(folder: Path, video: Path) -> dict[str, float]:
     return {
         "listen_10min_gib": peak("listen", str(folder / "long.wav")),
         "enhance_10min_gib": peak("enhance", str(folder / "long.wav"), "-o", str(folder / "a")),
-        "enhance_10min_video_gib": peak("enhance", str(tall), "-o", str(folder / "v")),
+        f"enhance_{minutes_of_video}min_video_gib": peak(
+            "enhance", str(tall), "-o", str(folder / "v")
+        ),
     }
 
 
@@ -144,13 +194,15 @@ def main() -> None:
     """Measure all of it and write one JSON file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--out", type=Path, default=Path("out/speed.json"))
+    parser.add_argument("--minutes", type=int, default=10, help="of the long video")
     args = parser.parse_args()
     from hearken.app import puppet
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         video = puppet.make_clip(folder / "face.mp4").path
-        found = {**start_up(folder), **critic(video), **enhancer(video), **memory(folder, video)}
+        found = {**start_up(folder), **critic(video), **enhancer(video), **stages(video, folder)}
+        found |= memory(folder, video, args.minutes)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps(found, indent=2))
