@@ -8,7 +8,8 @@ loudness. SI-SNR does not care, and without it the output was 5 dB too quiet.
 
 Read `hearken.data.online` for what the scenes hold and why. Every `valid_every` steps the
 network hears fixed held-out scenes with the right video, someone else's, and none; the weights
-with the best mean gain for the right video over known and unseen faces are kept in best/.
+with the best mean gain for the right video (an audio-only twin: for none) over known and unseen
+faces are kept in best/.
 
 Left out of the textbook: no discriminator, no perceptual loss, no weight average. A batch
 follows from (seed, step), so the sampler has no state beyond the step.
@@ -63,7 +64,7 @@ class Config:
     """Simulated rooms beside the recorded ones; they need the extra hearken[rooms]."""
     cache: Path = Path("")
     """Folder for mouth crops and shifted voices, made once; default OUT/cache."""
-    steps: int = 4700
+    steps: int = 4900
     """Optimizer steps."""
     seed: int = 0
     """Of weights and scenes."""
@@ -84,14 +85,14 @@ class Config:
     filmed: float = 0.5
     """Share of scenes whose target was filmed."""
     blank: float = 0.35
-    """Share of scenes without a look at the target."""
+    """Share of scenes without a look at the target; 1 for an audio-only twin."""
     noisy: float = 0.5
     """Share of scenes with noise and no other talker."""
     lr: float = 2e-3
     """Learning rate between warm-up and cool-down."""
     warmup: int = 100
     """Steps of warm-up."""
-    cooldown: int = 1500
+    cooldown: int = 3250
     """Last steps, over which the rate falls to a hundredth."""
     bf16: bool = False
     """Convolutions and matrices in bfloat16: half the time on processors that have it."""
@@ -229,7 +230,7 @@ def main(config: Config) -> dict[str, float]:
             if rank == 0 and ((step + 1) % config.valid_every == 0 or done):
                 last = _validated(net, scenes)
                 run.log(step, {f"valid/{k}": v for k, v in last.items()})
-                _keep(run, net, state, last)
+                _keep(run, net, state, last, "right" if config.blank < 1 else "blank")
             if rank == 0 and ((step + 1) % config.save_every == 0 or done or run.stopping):
                 _saved(run, net, optimizer, state)
     return {**last, **{k: float(state[k]) for k in ("best", "step", "skipped")}}
@@ -274,9 +275,11 @@ def _si_sdr_db(estimate: Audio, clean: Audio) -> float:
     return float(si_snr_db(one, two, ceiling_db=60.0))
 
 
-def _keep(run: Run, net: MaskNet, state: dict[str, Any], gains: dict[str, float]) -> None:
-    """Write best/ when the chosen sets improved."""
-    chosen = [gains[f"{k}/right"] for k in _CHOSEN_BY if f"{k}/right" in gains]
+def _keep(
+    run: Run, net: MaskNet, state: dict[str, Any], gains: dict[str, float], shown: str
+) -> None:
+    """Write best/ when the chosen sets improved, with the video that is `shown`."""
+    chosen = [gains[f"{k}/{shown}"] for k in _CHOSEN_BY if f"{k}/{shown}" in gains]
     score = float(np.mean(chosen)) if chosen else -math.inf
     if score > state["best"]:
         state["best"] = score
