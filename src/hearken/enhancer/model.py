@@ -26,7 +26,7 @@ from hearken.nouns import CROP_SIZE, SAMPLE_RATE, SAMPLES_PER_FRAME, Audio, Crop
 
 __all__ = ["Enhancer", "EnhancerConfig", "LipReader", "MaskNet", "Sight"]
 
-_SHIPPED = "enhancer-small"
+_SHIPPED, _SHIPPED_CAUSAL = "enhancer-small", "enhancer-causal"
 _CHUNK_FRAMES = 300  # 12 s
 _OVERLAP_FRAMES = 50  # 2 s, of which the middle second is cross-faded
 _WHOLE_FRAMES = 400  # up to 16 s in one piece
@@ -69,14 +69,16 @@ class Enhancer:
         the CPU, ONNX Runtime runs the network.
 
         Args:
-            folder: None for the weights that come with the package.
+            folder: None for the weights that come with the package; "enhancer-causal" for
+                those of them that do not look ahead.
             device: where to run.
 
         Raises:
             CheckpointError: no such folder, or files that do not fit each other.
         """
-        path = Path(str(resources.files("hearken") / "weights" / _SHIPPED))
-        path = Path(folder) if folder is not None else path
+        name = str(folder) if folder is not None else _SHIPPED
+        shipped = name in (_SHIPPED, _SHIPPED_CAUSAL) and not Path(name).exists()
+        path = Path(str(resources.files("hearken") / "weights" / name)) if shipped else Path(name)
         weights = path / "model.safetensors"
         try:
             held = json.loads((path / "config.json").read_text("utf-8"))
@@ -91,7 +93,6 @@ class Enhancer:
                 f"{path}: no enhancer weights can be loaded from here ({error}); it takes a folder "
                 "with config.json and model.safetensors, as enhancer-pretrain writes to best/"
             ) from error
-        name = str(folder) if folder is not None else _SHIPPED
         return cls(net.to(device), id=name, revision=revision)
 
     def save(self, folder: Path, *, half: bool = False) -> None:
