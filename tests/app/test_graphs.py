@@ -17,7 +17,7 @@ def test_export_writes_a_folder_that_enhances(
     torch.manual_seed(0)
     shape = EnhancerConfig(channels=(4, 4, 4, 4), hidden=8, lip_width=8)
     Enhancer(MaskNet(shape)).save(tmp_path / "w")
-    call = ["export", "--enhancer", str(tmp_path / "w"), "-o", str(tmp_path / "out")]
+    call = ["export", "--model", str(tmp_path / "w"), "-o", str(tmp_path / "out")]
     assert cli.main(call) == 0
     assert capsys.readouterr().out.split() == [
         str(tmp_path / "out" / name) for name in ("lips.onnx", "listener.onnx")
@@ -27,4 +27,4 @@ def test_export_writes_a_folder_that_enhances(
     assert abs(one - two).max() < 1e-4
     assert cli.main(call) == 2  # nothing is written over
     assert "holds weights already" in capsys.readouterr().err
-    assert cli.main(["export", "--enhancer", str(tmp_path / "out"), "-o", str(tmp_path / "b")]) == 2
+    assert cli.main(["export", "--model", str(tmp_path / "out"), "-o", str(tmp_path / "b")]) == 2

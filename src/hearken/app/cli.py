@@ -171,7 +171,7 @@ def _demo(args: Namespace) -> int:
 def _export(args: Namespace) -> int:
     from hearken.app import graphs
 
-    return graphs.export(args.enhancer, args.output_dir)
+    return graphs.export(args.model, args.output_dir)
 
 
 def _data(args: Namespace) -> int:

@@ -195,9 +195,9 @@ def _export(commands: Any) -> None:
         "export",
         "write the enhancer as ONNX graphs",
         "OUT gets the weights and lips.onnx, listener.onnx beside them; 'hearken enhance "
-        "--enhancer OUT' then runs the graphs. Needs the package onnx: hearken[onnx].",
+        "--model OUT' then runs the graphs. Needs the package onnx: hearken[onnx].",
     )
-    p.add_argument("--enhancer", metavar="FOLDER", help="enhancer weights; default: the small one")
+    p.add_argument("--model", metavar="DIR", help="enhancer checkpoint (default: enhancer-small)")
     p.add_argument("-o", "--output-dir", type=Path, required=True, metavar="OUT", help="folder")
 
 
@@ -298,7 +298,7 @@ def _models(p: argparse.ArgumentParser, *, critic: bool = False, enhancer: bool 
         p.add_argument("--revision", metavar="REV", help="pinned revision of a critic by name")
     if enhancer:
         p.add_argument("--enhancer" if both else "--model", dest="enhancer", metavar="DIR",
-                       help="enhancer checkpoint, or enhancer-causal (default: the small one shipped)")  # fmt: skip
+                       help="enhancer checkpoint, or enhancer-causal (default: enhancer-small)")  # fmt: skip
     p.add_argument(
         "--device", default="auto", metavar="D", help="cpu, cuda, cuda:N (default: auto)"
     )

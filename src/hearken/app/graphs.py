@@ -10,16 +10,16 @@ from hearken.errors import UsageError
 __all__ = ["export"]
 
 
-def export(enhancer: str | None, out: Path) -> int:
+def export(model: str | None, out: Path) -> int:
     """Write config.json, model.safetensors, lips.onnx and listener.onnx to `out`.
 
     Args:
-        enhancer: folder of weights; None for the shipped ones.
-        out: a new folder; `--enhancer OUT` then runs the graphs.
+        model: folder of weights; None for the shipped ones.
+        out: a new folder; `--model OUT` then runs the graphs.
 
     Raises:
         UsageError: `out` holds weights already, or the package `onnx` is missing.
-        CheckpointError: `enhancer` is no folder of weights.
+        CheckpointError: `model` is no folder of weights.
     """
     from hearken.enhancer import Enhancer
     from hearken.enhancer.onnx import export as write_graphs
@@ -27,11 +27,11 @@ def export(enhancer: str | None, out: Path) -> int:
 
     if (out / "model.safetensors").exists() or (out.exists() and not out.is_dir()):
         raise UsageError(f"-o {out}: holds weights already, or is no folder; name a new one")
-    if enhancer is not None and has_graphs(Path(enhancer)):
-        raise UsageError(f"--enhancer {enhancer}: has its graphs already")
-    made = Enhancer.from_pretrained(enhancer)
+    if model is not None and has_graphs(Path(model)):
+        raise UsageError(f"--model {model}: has its graphs already")
+    made = Enhancer.from_pretrained(model)
     for path in write_graphs(made.net, out):
         print(path)
     made.save(out)
-    print(f"hearken: next: hearken enhance --enhancer {out} ...", file=sys.stderr)
+    print(f"hearken: next: hearken enhance --model {out} ...", file=sys.stderr)
     return 0
