@@ -298,7 +298,7 @@ def _models(p: argparse.ArgumentParser, *, critic: bool = False, enhancer: bool 
         p.add_argument("--revision", metavar="REV", help="pinned revision of a critic by name")
     if enhancer:
         p.add_argument("--enhancer" if both else "--model", dest="enhancer", metavar="DIR",
-                       help="enhancer checkpoint, or enhancer-causal (default: enhancer-small)")  # fmt: skip
+                       help="checkpoint, or enhancer-causal (default: enhancer-small)")  # fmt: skip
     p.add_argument(
         "--device", default="auto", metavar="D", help="cpu, cuda, cuda:N (default: auto)"
     )
