@@ -25,9 +25,9 @@ for group in $groups; do
   scenes "$out/scenes" "$group" 40 21
   hearken eval enhancer --scenes "$out/scenes/$group" --out "$out/enhancer_$group" --metrics pesq_wb,estoi,si_sdr_db --workers 2 \
     ${twin:+--twin "$twin"} $(again "$out/enhancer_$group")
-  scenes "$out/few" "$group" 10 22
+  scenes "$out/few" "$group" 6 22
 done
-# One table of all groups, with the blind metrics: 50 other scenes.
+# One table of all groups, with the blind metrics: 30 other scenes.
 hearken eval enhancer --scenes "$out/few" --out "$out/enhancer_all" --metrics all --workers 2 ${twin:+--twin "$twin"} \
   $(again "$out/enhancer_all")
 
