@@ -15,16 +15,13 @@ which leaves combs).
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as tf
 
 from hearken.enhancer.envelope import BANDS, spread
-
-if TYPE_CHECKING:
-    from hearken.enhancer.net import EnhancerConfig
+from hearken.enhancer.shape import EnhancerConfig
 
 __all__ = ["Listener"]
 

@@ -30,11 +30,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hearken.data import manifest
 from hearken.data.fixed import FixedScene
-from hearken.data.online import Batch
+from hearken.data.online import Batch, Mixer
+from hearken.data.stock import Stock
+from hearken.enhancer.envelope import envelope, imagine
 from hearken.enhancer.model import Enhancer
 from hearken.enhancer.net import EnhancerConfig, MaskNet, Sight
-from hearken.loops.enhancer_pretrain_data import data, stream
+from hearken.errors import UsageError
+from hearken.loops.enhancer_pretrain_data import Sides, challenge, recordings, stream
 from hearken.nouns import Audio
 from hearken.run import checkpoint, device
 from hearken.run import config as configs
@@ -211,11 +215,14 @@ def main(config: Config) -> dict[str, float]:
     optimizer = Optimizer(net, lr=config.lr, weight_decay=1e-2, kernels=True)
     with Run.open(config.out, config, resume=config.resume, main=rank == 0) as run:
         state = _restored(run, config, net, optimizer)
-        mixer, scenes = data(config)
+        train, scenes = _data(config)
+        mixer = _mixer(config, train)
         if accelerator:
             task = accelerator.prepare(task)
         start = int(state["step"])
-        batches = stream(mixer, (s * world + rank for s in range(start, config.steps)), config)
+        batches = stream(
+            mixer, (s * world + rank for s in range(start, config.steps)), config.workers
+        )
         last: dict[str, float] = {}
         for step in run.progress(config.steps, start, "enhancer-pretrain"):
             begun = time.monotonic()
@@ -331,3 +338,36 @@ def _processes(config: Config) -> tuple[Any, int, int]:
 
     accelerator = Accelerator(cpu=config.device == "cpu")
     return accelerator, accelerator.process_index, accelerator.num_processes
+
+
+def _data(config: Config) -> Sides:
+    cache = config.cache if config.cache != Path("") else config.out / "cache"
+    count, limit = config.valid_count, config.clips
+    if config.scenes == Path(""):
+        films = manifest.films(config.films) if config.films != Path("") else ()
+        return recordings(
+            config.data,
+            cache,
+            films=films * config.films_repeat,
+            made_rooms=config.rooms,
+            count=count,
+            limit=limit,
+            seed=config.seed,
+        )
+    if config.data != Path(""):
+        raise UsageError("--data and --scenes exclude each other: name one of them")
+    return challenge(config.scenes, cache, count=count, limit=limit, workers=config.workers)
+
+
+def _mixer(config: Config, train: Stock) -> Mixer:
+    return Mixer(
+        train,
+        envelope,
+        imagine,
+        batch=config.batch,
+        frames=config.frames,
+        filmed=config.filmed,
+        blank=config.blank,
+        noisy=config.noisy,
+        seed=config.seed,
+    )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -14,56 +14,53 @@ from hearken import media
 from hearken.data import manifest, rooms, scene_stock, stock
 from hearken.data.fixed import FixedScene, fixed_scenes
 from hearken.data.online import Batch, Mixer
-from hearken.enhancer.envelope import envelope, imagine
 from hearken.enhancer.lips import crop_mouths
-from hearken.errors import UsageError
 from hearken.nouns import Crops
 
-if TYPE_CHECKING:
-    from hearken.loops.enhancer_pretrain import Config
-
-__all__ = ["crop", "data", "stream"]
+__all__ = ["Sides", "challenge", "crop", "recordings", "stream"]
 
 _CACHED_CROP = 96
 _KNOWN = "GRID-s1"
 
 
-def data(config: Config) -> tuple[Mixer, list[FixedScene]]:
-    """Training scenes without end, and the held-out ones.
+Sides = tuple[stock.Stock, list[FixedScene]]
+"""What to train on, and the held-out scenes."""
+
+
+def challenge(root: Path, cache: Path, *, count: int, limit: int, workers: int) -> Sides:
+    """Both sides of a folder in AVSEC layout; see `hearken.data.scene_stock`."""
+    return scene_stock.build(root, cache, crop, count=count, limit=limit, workers=workers)
+
+
+def recordings(
+    root: Path,
+    cache: Path,
+    *,
+    films: Sequence[manifest.Entry],
+    made_rooms: int,
+    count: int,
+    limit: int,
+    seed: int,
+) -> Sides:
+    """Both sides of a folder with a manifest.
+
+    Args:
+        root: the folder.
+        cache: of crops and shifted voices.
+        films: more videos, for training.
+        made_rooms: simulated rooms, for training.
+        count: held-out scenes a set.
+        limit: recordings of each kind and talker at most; 0 for all.
+        seed: of the simulated rooms.
 
     Raises:
-        UsageError: two sources are named, or simulated rooms cannot be made.
-        ManifestError: a folder is not laid out as it should be.
+        UsageError: rooms cannot be simulated here.
+        ManifestError: the folder is not laid out as it should be.
     """
-    cache = config.cache if config.cache != Path("") else config.out / "cache"
-    if config.scenes != Path(""):
-        if config.data != Path(""):
-            raise UsageError("--data and --scenes exclude each other: name one of them")
-        sizes = {"count": config.valid_count, "limit": config.clips, "workers": config.workers}
-        train, held_out = scene_stock.build(config.scenes, cache, crop, **sizes)
-    else:
-        train, held_out = _recordings(config, cache)
-    mixer = Mixer(
-        train,
-        envelope,
-        imagine,
-        batch=config.batch,
-        frames=config.frames,
-        filmed=config.filmed,
-        blank=config.blank,
-        noisy=config.noisy,
-        seed=config.seed,
-    )
-    return mixer, held_out
-
-
-def _recordings(config: Config, cache: Path) -> tuple[stock.Stock, list[FixedScene]]:
-    """Both sides of a folder with a manifest."""
-    parts = manifest.split(manifest.read(config.data))
-    films = manifest.films(config.films) * config.films_repeat if config.films != Path("") else ()
+    parts = manifest.split(manifest.read(root))
     train, valid = (
         stock.build(
-            _limited(side, config.clips),
+            _limited(side, limit),
             cache,
             load=lambda path: media.load_audio(path, allow_silent=True),
             crop=crop,
@@ -75,9 +72,9 @@ def _recordings(config: Config, cache: Path) -> tuple[stock.Stock, list[FixedSce
             (parts.valid, False, "valid"),
         )
     )
-    more = tuple(stock.pcm(x) for x in rooms.simulated(config.rooms, config.seed))
+    more = tuple(stock.pcm(x) for x in rooms.simulated(made_rooms, seed))
     train = dataclasses.replace(train, rooms=(*train.rooms, *more))
-    return train, fixed_scenes(valid, _KNOWN, config.valid_count)
+    return train, fixed_scenes(valid, _KNOWN, count)
 
 
 def crop(path: Path) -> tuple[Crops, Any]:
@@ -108,15 +105,15 @@ class _Steps(torch.utils.data.Dataset[Batch]):
         return self.mixer(step)
 
 
-def stream(mixer: Mixer, steps: Iterable[int], config: Config) -> Iterator[Batch]:
+def stream(mixer: Mixer, steps: Iterable[int], workers: int) -> Iterator[Batch]:
     """The batches of `steps`, mixed ahead by worker processes where there are any."""
-    if config.workers == 0:
+    if workers == 0:
         return (mixer(step) for step in steps)
     loader = torch.utils.data.DataLoader(
         _Steps(mixer),
         batch_size=None,
         sampler=list(steps),
-        num_workers=config.workers,
+        num_workers=workers,
         collate_fn=_as_it_is,
     )
     return iter(loader)
