@@ -17,9 +17,13 @@ from hearken.loops.enhancer_pretrain_data import crop
 def test_shipped_weights_load_and_are_small() -> None:
     enhancer = Enhancer.from_pretrained()
     assert 1_000_000 <= sum(p.numel() for p in enhancer.net.parameters()) <= 5_000_000
-    folder = Path(loop.__file__).parents[1] / "weights" / "enhancer-small"
-    assert (folder / "model.safetensors").stat().st_size <= 10 * 2**20
-    assert (folder / "README.md").exists()
+    assert not enhancer.config.causal
+    assert Enhancer.from_pretrained("enhancer-causal").config.causal
+    weights = Path(loop.__file__).parents[1] / "weights"
+    for name in ("enhancer-small", "enhancer-causal"):
+        assert (weights / name / "model.safetensors").stat().st_size <= 10 * 2**20
+        assert (weights / name / "README.md").exists()
+    assert sum(f.stat().st_size for f in weights.rglob("*.safetensors")) <= 25 * 2**20
 
 
 @pytest.mark.data
@@ -39,7 +43,8 @@ def test_shipped_weights_follow_the_lips(data_dir: Path, tmp_path: Path) -> None
     )
     net = Enhancer.from_pretrained().net
     gains = loop._validated(net, fixed_scenes(held, "GRID-s1", 15))
-    for kind in ("noise/known", "noise/unseen", "talker/known", "talker/unseen"):
-        assert gains[f"{kind}/right"] >= 3.0, gains
+    bars = {"noise/known": 8.0, "noise/unseen": 7.0, "talker/known": 6.5, "talker/unseen": 4.0}
+    for kind, bar in bars.items():
+        assert gains[f"{kind}/right"] >= bar, gains
     for who in ("known", "unseen"):
-        assert gains[f"talker/{who}/right"] > gains[f"talker/{who}/wrong"] + 1.0, gains
+        assert gains[f"talker/{who}/right"] > gains[f"talker/{who}/wrong"] + 2.0, gains
