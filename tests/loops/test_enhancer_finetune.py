@@ -16,6 +16,7 @@ import torch
 from hearken.enhancer.model import Enhancer
 from hearken.enhancer.net import EnhancerConfig, MaskNet
 from hearken.errors import CheckpointError, GrammarError, JudgeError, ManifestError, UsageError
+from hearken.feedback.reward import REWARDS
 from hearken.loops.enhancer_finetune import Config, main
 from hearken.loops.enhancer_finetune_judge import Tools
 from hearken.loops.enhancer_finetune_scenes import Excerpts, collate
@@ -23,7 +24,7 @@ from hearken.media import write_audio
 from hearken.nouns import DIMENSIONS, Audio, Description, Fault, Score
 from hearken.run import checkpoint
 
-TIMED = ("time/step_s",)
+TIMED = ("time/enhance_s", "time/wait_s", "time/listen_s", "time/update_s", "time/step_s")
 
 
 def scenes(root: Path, count: int = 4, seconds: float = 1.0) -> Path:
@@ -78,6 +79,7 @@ def tools(listen: Callable[..., list[Description | GrammarError]] = loudness_cri
         listen,
         lambda texts: [1.0 + stars.index(t.split()[1][:-1]) for t in texts],
         lambda x: float(1 + 4 * np.sqrt(np.mean(np.square(x)))),
+        lambda x: 3.0,
     )
 
 
@@ -108,7 +110,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(a[k], b[k]) for k in a)
 
 
-@pytest.mark.parametrize("reward", ["words", "scores", "faults", "dnsmos", "none", "shuffled"])
+@pytest.mark.parametrize("reward", REWARDS)
 def test_each_reward_runs_and_logs(made: Path, tmp_path: Path, reward: str) -> None:
     numbers = main(small(made, tmp_path / "run", reward=reward), tools())
     assert np.isfinite(numbers["valid/scores"])
@@ -129,7 +131,7 @@ def test_the_reward_is_climbed_and_shuffled_words_climb_less(made: Path, tmp_pat
         return [replace(s, words=f"x {s.scores['overall'].value}.")
                 for s in loudness_critic(clips) if isinstance(s, Description)]  # fmt: skip
 
-    judge = Tools(spoken, lambda texts: [float(t[2:-1]) for t in texts], lambda x: 3.0)
+    judge = Tools(spoken, lambda texts: [float(t[2:-1]) for t in texts], *[lambda x: 3.0] * 2)
     numbers = {
         reward: main(
             small(

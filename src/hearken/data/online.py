@@ -26,6 +26,7 @@ __all__ = ["Batch", "Mixer"]
 _QUIET_RMS = 3e-4
 _PEAK = 0.95
 _SPEEDS = (0.84, 1.19)
+_OUT_OF_STEP = 3  # video frames from which lips are of no use
 
 Floats = NDArray[np.float32]
 Row = tuple[Floats, Floats, Crops, Floats, Floats]  # mix, clean, crops, envelope, seen
@@ -66,7 +67,7 @@ class Mixer:
         frames: V of each scene.
         filmed: share of scenes with a filmed talker.
         blank: share of scenes without a look at him.
-        wrong: share of scenes that show someone else's lips.
+        wrong: share of scenes that show someone else's lips, or the talker's at another time.
         noisy: share of scenes with noise and no other talker; some of them nearly clean.
         seed: of everything.
     """
@@ -105,8 +106,12 @@ class Mixer:
         target = _hurried(face.voice(which), start * SAMPLES_PER_FRAME, self._samples, speed)
         seen, wrong = self._seen(rng), rng.random() < self.wrong
         mix, clean = self._scene(target, rng, not wrong and bool(seen.any()), face, which)
-        if wrong:  # the sound alone must do
-            face, start = _pick(self.stock.faces, rng), int(rng.integers(0, 10))
+        if wrong:  # the sound alone must do: someone else's lips, or his own out of step
+            late = rng.random() < 0.4 and face.frames >= self.frames + 2 * _OUT_OF_STEP
+            if late:
+                start = (start + int(rng.integers(_OUT_OF_STEP, 12))) % (face.frames - self.frames)
+            else:
+                face, start = _pick(self.stock.faces, rng), int(rng.integers(0, 10))
         crops = _shown(_rows(face.crops, start, self.frames, speed), rng)
         drawn = self.envelope(_float(face.voice(0)), face.frames)
         return mix, clean, crops, _rows(drawn, start, self.frames, speed), seen
@@ -118,7 +123,9 @@ class Mixer:
         seen, wrong = self._seen(rng), rng.random() < self.wrong
         mix, clean = self._scene(target, rng, not wrong and bool(seen.any()), None, 0, voice)
         source = target
-        if wrong:
+        if wrong and rng.random() < 0.4:
+            source = np.roll(target, int(rng.integers(_OUT_OF_STEP, 25)) * SAMPLES_PER_FRAME)
+        elif wrong:
             source = mixing.loop_to(_float(_pick(self.stock.voices, rng)), self._samples, rng)
         told = self.imagine(self.envelope(source, self.frames), rng)
         return mix, clean, np.zeros(0, np.uint8), told, seen
@@ -215,13 +222,13 @@ class Mixer:
     ) -> Audio:
         """An interfering voice, often the target's own."""
         draw = rng.random()
-        if face is not None and draw < 0.55:
-            if draw > 0.42:
+        if face is not None and draw < 0.7:
+            if draw > 0.57:
                 which = int(rng.integers(len(FACTORS)))
             other = _float(_pick(self.stock.faces, rng).voice(which))
-        elif voice is not None and draw < 0.3:
+        elif voice is not None and draw < 0.5:
             other = voice
-        elif face is None and draw < 0.42:
+        elif face is None and draw < 0.6:
             other = _float(_pick(self.stock.faces, rng).voice(int(rng.integers(len(FACTORS)))))
         elif draw > 0.94 and self.stock.commands:
             other = _float(_pick(self.stock.commands, rng))

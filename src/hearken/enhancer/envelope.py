@@ -62,8 +62,8 @@ def imagine(true: Envelope, rng: np.random.Generator) -> Envelope:
     basis = _cosines()
     parts = true @ basis
     mean, spread = parts.mean(axis=0), parts.std(axis=0)
-    skill = rng.uniform(0.6, 0.95)
-    rho = skill * np.exp(-np.arange(BANDS) / rng.uniform(1.0, 5.0)) ** 0.5
+    skill = rng.uniform(0.6, 1.0)
+    rho = skill * np.exp(-np.arange(BANDS) / 10 ** rng.uniform(0.0, 1.5)) ** 0.5
     noise = rng.standard_normal((len(true) + 4, BANDS))
     noise = (noise[:-4] + 2 * noise[1:-3] + 3 * noise[2:-2] + 2 * noise[3:-1] + noise[4:]) / 19**0.5
     guess = mean + rho**2 * (parts - mean) + rho * np.sqrt(1 - rho**2) * spread * noise

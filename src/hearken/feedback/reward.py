@@ -7,6 +7,7 @@
 | words    | the critic's free sentences, put on 1-5 by a text rater (the paper)     | [-4, 4] |
 | scores   | the critic's own overall score, an expectation over digits              | [-4, 4] |
 | faults   | minus the severity of the faults the critic names, frame by frame       | [-1, 1] |
+| words+faults | words for the whole clip, and faults frame by frame                  | both    |
 | dnsmos   | DNSMOS OVRL, handed in as a callable (the paper's baseline)             | [-4, 4] |
 | shuffled | as words, but the words of another clip: a control for noise            | [-4, 4] |
 | none     | nothing: continued supervised training alone, a control                 | 0       |
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ __all__ = [
     "Rate",
     "Rewards",
     "Variant",
+    "both",
     "fault_load",
     "fault_rewards",
     "measured",
@@ -41,8 +43,8 @@ __all__ = [
     "shuffled",
 ]
 
-Variant = Literal["words", "scores", "faults", "dnsmos", "none", "shuffled"]
-REWARDS: tuple[Variant, ...] = ("words", "scores", "faults", "dnsmos", "none", "shuffled")
+Variant = Literal["words", "scores", "faults", "words+faults", "dnsmos", "none", "shuffled"]
+REWARDS: tuple[Variant, ...] = get_args(Variant)
 
 Rate = Callable[[Sequence[str]], list[float]]
 """Texts -> ratings, each 1-5 (`hearken.feedback.rating.Rater`)."""
@@ -58,12 +60,15 @@ class Rewards:
     Attributes:
         total_PG: the reward of each rollout; NaN where its judge failed.
         parts_PG: what it was made of ("rating", "base", or "load", "base_load").
-        frames_PGF: the same reward spread over time, for `faults`; else None.
+        frames_PGF: reward of each frame, for `faults` and `words+faults`; else None.
+        whole: True where the total is paid to all of the clip; False for `faults`, whose total
+            is the mean of its frames and has been paid there.
     """
 
     total_PG: Floats
     parts_PG: Mapping[str, Floats] = field(default_factory=dict)
     frames_PGF: Floats | None = None
+    whole: bool = True
 
     @property
     def valid_PG(self) -> NDArray[np.bool_]:
@@ -168,7 +173,13 @@ def fault_rewards(
     frames_PGF = base_P1F - load_PGF
     base_PG = np.broadcast_to(base_P1F.mean(-1), load_PGF.shape[:2]).copy()
     parts = {"load": load_PGF.mean(-1), "base_load": base_PG}
-    return Rewards(frames_PGF.mean(-1), parts, frames_PGF)
+    return Rewards(frames_PGF.mean(-1), parts, frames_PGF, whole=False)
+
+
+def both(whole: Rewards, in_time: Rewards) -> Rewards:
+    """The reward of the whole clip and that of its frames, of the same answers."""
+    parts = {**whole.parts_PG, **in_time.parts_PG}
+    return Rewards(whole.total_PG, parts, in_time.frames_PGF)
 
 
 def shuffled(rewards: Rewards) -> Rewards:

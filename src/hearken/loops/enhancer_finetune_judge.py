@@ -1,22 +1,23 @@
-"""How fine-tuning judges sounds: rewards of rollouts, and the held-out evaluation."""
+"""How fine-tuning judges sounds: what is said of them, and what that is worth."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from hearken.enhancer.net import MaskNet
-from hearken.errors import MetricError
 from hearken.feedback.guard import Judge, Listen
 from hearken.feedback.rating import Rater
 from hearken.feedback.reward import (
     Rate,
     Rewards,
     Variant,
+    both,
     fault_rewards,
     measured,
     rate_scores,
@@ -24,142 +25,136 @@ from hearken.feedback.reward import (
     relative,
     shuffled,
 )
-from hearken.loops.enhancer_finetune_scenes import Excerpts, collate
-from hearken.loops.processes import Processes
-from hearken.metrics.agreement import bootstrap_ci
-from hearken.metrics.intrusive import estoi, si_sdr_db
 from hearken.nouns import Audio, Description
 
-__all__ = ["Judged", "Tools", "evaluate", "heard", "worth"]
+__all__ = ["Opinion", "Panel", "Tools", "heard", "worth"]
+
+Opinion = Description | float | None
+"""What is said of a sound: words, a number, or nothing (a judge that failed, or no sound)."""
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What judges the sound: the critic, the rater of its words, and DNSMOS OVRL."""
+    """What judges the sound: the critic, the rater of its words, and blind metrics.
+
+    DNSMOS OVRL can be the reward; DistillMOS never is, so that it can tell whether the reward is
+    being talked up.
+    """
 
     listen: Listen
     rate: Rate
     dnsmos: Callable[[Audio], float]
+    distillmos: Callable[[Audio], float]
 
     @classmethod
     def load(cls, critic: str, rater: str, device: str) -> Tools:
         """A critic and a rater by folder or hub name; "" for those that are shipped."""
         from hearken.critic.model import Critic
+        from hearken.metrics import blind
 
         return cls(
             Critic.from_pretrained(critic or None, device=device).listen,
             Rater.from_pretrained(rater or None),
-            _dnsmos_ovrl,
+            lambda sound: blind.dnsmos(sound)["ovrl"],
+            blind.distillmos,
         )
 
 
-@dataclass(frozen=True)
-class Judged:
-    """Rewards, how many answers were asked of the judge and failed, and what to log."""
+class Panel:
+    """Has sounds judged in the background, in the order in which they came.
 
-    rewards: Rewards
-    asked: int
-    failed: int
-    log: Mapping[str, object]
+    Attributes:
+        judge: counts what fails.
+        rate: words to 1-5.
+        seconds: that judging has taken so far.
+    """
+
+    def __init__(self, variant: Variant, judge: Judge, tools: Tools) -> None:
+        self.judge = judge
+        self.rate = tools.rate
+        self.seconds = 0.0
+        self._measure = tools.dnsmos if variant == "dnsmos" else None
+        self._thread = ThreadPoolExecutor(1, "judge")
+
+    def ask(self, sounds: Sequence[Audio | None]) -> Future[list[Opinion]]:
+        """What is said of each sound; None stays None."""
+        return self._thread.submit(self._said, list(sounds), False)
+
+    def ask_once(self, sound: Audio | None) -> Future[list[Opinion]]:
+        """What is said of one sound alone, from memory where it was heard before."""
+        return self._thread.submit(self._said, [sound], True)
+
+    def close(self) -> None:
+        """Wait for what was asked, and end the thread."""
+        self._thread.shutdown()
+
+    def _said(self, sounds: list[Audio | None], once: bool) -> list[Opinion]:
+        began = time.monotonic()
+        said: list[Opinion]
+        if self._measure is not None:
+            values = measured(sounds, self._measure)
+            said = [float(value) if np.isfinite(value) else None for value in values]
+        elif once:
+            said = [None if sound is None else self.judge.hear_once(sound) for sound in sounds]
+        else:
+            said = list(self.judge.hear(sounds))
+        self.seconds += time.monotonic() - began
+        return said
 
 
 def worth(
     variant: Variant,
-    judge: Judge,
-    tools: Tools,
-    sounds_PG: Sequence[Sequence[Audio | None]],
-    base_P: Sequence[Audio | None],
+    rate: Rate,
+    told: Sequence[Opinion],
+    base: Sequence[Opinion],
     frames: int,
     frame_s: float,
-) -> Judged:
-    """The rewards of P x G sounds relative to the base's P sounds.
+) -> tuple[Rewards, dict[str, object]]:
+    """The rewards of P x G sounds relative to the base's P sounds, and what to log of them.
 
     Args:
         variant: any reward but "none".
-        judge: hears the sounds.
-        tools: the rater and DNSMOS.
-        sounds_PG: what the rollouts sound like; None where not finite.
-        base_P: what the frozen base makes of the same clips.
+        rate: words to 1-5.
+        told: what is said of the rollouts, those of a clip together.
+        base: what is said of the frozen base's sounds.
         frames: STFT frames F of a clip.
         frame_s: the STFT step.
     """
-    clips, group = len(sounds_PG), len(sounds_PG[0])
-    flat = [sound for row in sounds_PG for sound in row]
-    asked = sum(sound is not None for sound in [*flat, *base_P])
+    clips, group = len(base), len(told) // len(base)
     if variant == "dnsmos":
-        ratings, base_ratings = measured(flat, tools.dnsmos), measured(base_P, tools.dnsmos)
-        failed = asked - int(np.isfinite(ratings).sum() + np.isfinite(base_ratings).sum())
-        rewards = relative(ratings.reshape(clips, group), base_ratings)
-        return Judged(rewards, asked, failed, _summary(rewards))
-    told = judge.hear(flat)
-    base_told = [None if sound is None else judge.hear_once(sound) for sound in base_P]
-    failed = asked - sum(said is not None for said in [*told, *base_told])
-    if variant == "faults":
-        said_PG = [told[p * group : (p + 1) * group] for p in range(clips)]
-        rewards = fault_rewards(said_PG, base_told, frames, frame_s)
-    elif variant == "scores":
-        rewards = relative(rate_scores(told).reshape(clips, group), rate_scores(base_told))
+        rewards = relative(_numbers(told).reshape(clips, group), _numbers(base))
+        return rewards, _summary(rewards)
+    said, of_base = _descriptions(told), _descriptions(base)
+    log = _quoted(said, of_base)
+    if variant in ("faults", "words+faults"):
+        said_PG = [said[p * group : (p + 1) * group] for p in range(clips)]
+        in_time = fault_rewards(said_PG, of_base, frames, frame_s)
+        if variant == "faults":
+            return in_time, _summary(in_time) | log
+    if variant == "scores":
+        ratings, base_ratings = rate_scores(said), rate_scores(of_base)
     else:
-        ratings = rate_words(told, tools.rate).reshape(clips, group)
-        rewards = relative(ratings, rate_words(base_told, tools.rate))
-        rewards = shuffled(rewards) if variant == "shuffled" else rewards
-    return Judged(rewards, asked, failed, {**_summary(rewards), **_quoted(told, base_told)})
+        ratings, base_ratings = rate_words(said, rate), rate_words(of_base, rate)
+    rewards = relative(ratings.reshape(clips, group), base_ratings)
+    if variant == "words+faults":
+        rewards = both(rewards, in_time)
+    elif variant == "shuffled":
+        rewards = shuffled(rewards)
+    return rewards, _summary(rewards) | log
+
+
+def _numbers(opinions: Sequence[Opinion]) -> NDArray[np.float64]:
+    return np.array([o if isinstance(o, float) else np.nan for o in opinions])
+
+
+def _descriptions(opinions: Sequence[Opinion]) -> list[Description | None]:
+    return [o if isinstance(o, Description) else None for o in opinions]
 
 
 def heard(sounds_GT: Tensor, length: int) -> list[Audio | None]:
     """Sounds for the judge, cut to the clip's own length; None where not finite."""
     arrays = sounds_GT[:, :length].detach().cpu().numpy()
     return [x if np.isfinite(x).all() else None for x in arrays]
-
-
-def evaluate(
-    net: MaskNet, base: MaskNet, valid: Excerpts, judge: Judge, tools: Tools, team: Processes
-) -> dict[str, float]:
-    """The deterministic enhancer (its mean mask) against the base on held-out clips.
-
-    One window of each scene. For words, scores, SI-SDR and ESTOI: the mean difference to the
-    base with a 95 % bootstrap interval over clips. Clips on which the judge or a metric
-    failed leave the mean of that number alone, and are counted.
-    """
-    rows: list[dict[str, float]] = []
-    for index in range(team.rank, len(valid), team.count):
-        excerpt = valid[index]
-        batch = collate([excerpt], next(base.parameters()).device)
-        with torch.no_grad():
-            ours, theirs = (
-                heard(n(batch.mix_BT, batch.crops_BV, batch.seen_BV), excerpt.length)[0]
-                for n in (net, base)
-            )
-        rows.append(_compare(ours, theirs, excerpt.reference[: excerpt.length], judge, tools))
-    rows = team.gather(rows)
-    numbers = {"valid/clips": float(len(rows))}
-    for name in ("words", "scores", "si_sdr_db", "estoi"):
-        found = [row[name] for row in rows if np.isfinite(row[name])]
-        numbers[f"valid/{name}_failed"] = float(len(rows) - len(found))
-        if found:
-            mean = bootstrap_ci(found)
-            numbers[f"valid/{name}"] = mean.value
-            numbers |= {f"valid/{name}_low": mean.low, f"valid/{name}_high": mean.high}
-    return numbers
-
-
-def _compare(
-    ours: Audio | None, theirs: Audio | None, reference: Audio, judge: Judge, tools: Tools
-) -> dict[str, float]:
-    """One clip's gains over the base; NaN where one cannot be had."""
-    nan = float("nan")
-    row = dict.fromkeys(("words", "scores", "si_sdr_db", "estoi"), nan)
-    if ours is None or theirs is None:
-        return row
-    said = [judge.hear([ours])[0], judge.hear_once(theirs)]
-    words, scores = rate_words(said, tools.rate), rate_scores(said)
-    row |= {"words": float(words[0] - words[1]), "scores": float(scores[0] - scores[1])}
-    for name, metric in (("si_sdr_db", si_sdr_db), ("estoi", estoi)):
-        try:
-            row[name] = metric(reference, ours) - metric(reference, theirs)
-        except MetricError:  # silence, or a clip too short: counted by the caller
-            continue
-    return row
 
 
 def _summary(rewards: Rewards) -> dict[str, object]:
@@ -184,9 +179,3 @@ def _quoted(
     for name, said in (("critic/raw", told[0]), ("critic/raw_base", base[0])):
         quotes[name] = None if said is None else said.raw or said.words
     return quotes
-
-
-def _dnsmos_ovrl(sound: Audio) -> float:
-    from hearken.metrics.blind import dnsmos
-
-    return dnsmos(sound)["ovrl"]
