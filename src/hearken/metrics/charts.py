@@ -14,7 +14,17 @@ from itertools import pairwise
 
 from hearken.nouns import Fault
 
-__all__ = ["SAID", "TRUE", "curves", "intervals", "reliability", "scatter", "shares", "timeline", "trace"]
+__all__ = [
+    "SAID",
+    "TRUE",
+    "curves",
+    "intervals",
+    "reliability",
+    "scatter",
+    "shares",
+    "timeline",
+    "trace",
+]
 
 SAID, TRUE = "#0a6e68", "#b04a1e"
 _INK, _SOFT, _LINE = "#1d1d20", "#5d5b66", "#e2dfd8"
@@ -86,9 +96,10 @@ class _Frame:
         """All of it, under its title; `name` tells what is seen where there is no title."""
         if title:
             self.text(self.left, 18, title, anchor="start", colour=_INK, more=' font-weight="600"')
+        label = escape(title or name)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}" '
-            f'width="{self.width}" height="{self.height}" role="img" aria-label="{escape(title or name)}" '
+            f'width="{self.width}" height="{self.height}" role="img" aria-label="{label}" '
             'font-family="system-ui, sans-serif" font-size="11">'
             f'<rect width="100%" height="100%" fill="#ffffff"/>{"".join(self.marks)}</svg>'
         )
@@ -228,7 +239,7 @@ def trace(
     ys = _ticks(min(values), max(values))
     across = (points[0][0], max(points[-1][0], points[0][0] + 1))
     xs = [x for x in _ticks(*across) if across[0] <= x <= across[1] and x == int(x)]
-    frame = _Frame(across, (ys[0], ys[-1]), 350, 168, left=42, top=8, bottom=22)
+    frame = _Frame(across, (ys[0], ys[-1]), 280, 150, left=44, top=8, bottom=22)
     frame.axes(xs, ys, "", "")
     if ys[0] < 0 < ys[-1]:
         frame.line((across[0], 0), (across[1], 0), _SOFT, dashed=True)

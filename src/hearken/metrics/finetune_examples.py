@@ -20,6 +20,7 @@ SIDES = {"noisy": "Noisy", "base": "Base", "now": "Now", "clean": "Clean"}
 
 _MEANT = {"noisy": "", "base": "before", "now": "after", "clean": ""}
 _WORDS_MAX = 2000  # characters; a comparison costs the square of them
+_SHARED_MIN = 3  # words
 _PLAY = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M8 5l11 7-11 7z"/></svg>'
 
 
@@ -92,14 +93,31 @@ def _player(side: str, samples: Audio, picture: str, name: str) -> str:
 def marked(before: str, after: str) -> tuple[str, str]:
     """Both texts as HTML; words that only one of them has there are marked.
 
+    One or two shared words between two changes count as changed: so a new phrase stays whole.
+
     >>> marked("a loud hum.", "a soft hum.")
     ('a <mark class="gone">loud</mark> hum.', 'a <mark class="new">soft</mark> hum.')
     """
-    old, new = (re.findall(r"\n|[^\s]+", text[:_WORDS_MAX]) for text in (before, after))
-    out: tuple[list[str], list[str]] = ([], [])
-    for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        for parts, run, look in ((out[0], old[a:b], "gone"), (out[1], new[c:d], "new")):
-            text = escape(" ".join(run))
-            if text:
-                parts.append(text if kind == "equal" else f'<mark class="{look}">{text}</mark>')
-    return " ".join(out[0]), " ".join(out[1])
+    old, new = (re.findall(r"\n|\S+", text[:_WORDS_MAX]) for text in (before, after))
+    blocks = SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
+    kept = [
+        b for b in blocks
+        if b.size >= _SHARED_MIN
+        or b.a == b.b == 0
+        or (b.a + b.size, b.b + b.size) == (len(old), len(new))
+    ]  # fmt: skip
+    return (
+        _runs(old, [(b.a, b.a + b.size) for b in kept], "gone"),
+        _runs(new, [(b.b, b.b + b.size) for b in kept], "new"),
+    )
+
+
+def _runs(words: Sequence[str], shared: Sequence[tuple[int, int]], look: str) -> str:
+    """The words as HTML; those outside the shared ranges are marked."""
+    parts, at = [], 0
+    for start, end in shared:
+        if start > at:
+            parts.append(f'<mark class="{look}">{escape(" ".join(words[at:start]))}</mark>')
+        parts.append(escape(" ".join(words[start:end])))
+        at = end
+    return " ".join(part for part in parts if part)

@@ -18,7 +18,7 @@ from pathlib import Path
 from hearken import media
 from hearken.metrics import charts
 from hearken.metrics import page as html
-from hearken.metrics.finetune_examples import Example, marked, section
+from hearken.metrics.finetune_examples import Example, section
 
 __all__ = ["Example", "page", "running_mean", "write"]
 
@@ -28,6 +28,7 @@ _QUOTED = 10
 """Steps whose answers are shown."""
 _STOCK = 6
 """Sentences that are shown as the commonest."""
+_RAW_MAX = 4000  # characters of one answer
 
 _HELD_OUT = {
     "words": ("The critic's words", "rated 1 to 5", 2),
@@ -37,12 +38,12 @@ _HELD_OUT = {
 }  # name -> title, unit, decimals; more is better in all of them
 _EACH_STEP = {
     "reward/mean": ("Reward", "should rise; below 0 at first, as the sampled noise hurts"),
-    "reward/group_std": ("Spread of rewards in a group", "near 0 the judge hears no difference"),
-    "reward/flat_groups": ("Groups without a difference", "they teach nothing; few is good"),
+    "reward/group_std": ("Spread in a group", "std of R; near 0 the judge hears no difference"),
+    "reward/flat_groups": ("Flat groups", "rollouts all rated alike; they teach nothing"),
     "policy/kl": ("KL to the base", "nats for a bin; should grow slowly"),
     "policy/clip_fraction": ("Clipped bins", "share outside the trust interval; below 0.2"),
-    "anchor/si_snr_db": ("SI-SNR of the supervised clips", "dB; should not fall"),
-    "critic/failed_frac": ("Failed answers of the critic", "share of the latest; near 0"),
+    "anchor/si_snr_db": ("Anchor SI-SNR", "dB on supervised clips; should not fall"),
+    "critic/failed_frac": ("Failed answers", "share of the critic's latest; near 0"),
 }
 _STAGES = {
     "time/enhance_s": "enhancing",
@@ -148,33 +149,39 @@ def _card(name: str, rows: Sequence[Row]) -> str:
     ends = {step: _ends(row, key) for row in rows for step, _ in _series([row], key)}
     band = [(step, *ends[step]) for step, _ in points if ends[step]]
     step, value = points[-1]
-    low, high = ends[step] or (math.nan, math.nan)
-    better, worse = low > 0, high < 0
-    told = "better" if better else "worse" if worse else "no clear difference"
+    look = told = ""
+    if ends[step] and name in _HELD_OUT:  # of others it is not known whether more is better
+        look = "better" if min(ends[step]) > 0 else "worse" if max(ends[step]) < 0 else ""
+        told = look or "no clear difference"
     first = f"at step {points[0][0]:g}: {_gain(points[0][1], ends[points[0][0]], decimals)}"
     lost = dict(_series(rows, f"{key}_failed")).get(step, 0.0)
     missing = f"; {lost:g} clips without it" if lost else ""
     interval = _gain(value, ends[step], decimals).partition(" ")[2]
     return (
-        f'<figure class="{"better" if better else "worse" if worse else ""}">'
+        f'<figure class="{look}">'
         f'<p class="name">{escape(title)} <small>{escape(unit)}</small></p>'
-        f'<p class="big">{_gain(value, None, decimals)}</p>'
-        f'<p class="verdict">{interval} {told if name in _HELD_OUT and ends[step] else ""}</p>'
+        f'<p class="big">{_gain(value, (), decimals)}</p>'
+        f'<p class="verdict">{interval} {told}</p>'
         f'<p class="then small">{first}{missing}</p>'
         f"{charts.trace(points, title, band=band)}</figure>"
     )
 
 
-def _ends(row: Row, key: str) -> tuple[float, float] | None:
+def _ends(row: Row, key: str) -> tuple[()] | tuple[float, float]:
+    """Of the interval; empty where there is none."""
     low, high = _number(row.get(f"{key}_low")), _number(row.get(f"{key}_high"))
-    return None if low is None or high is None else (low, high)
+    return () if low is None or high is None else (low, high)
 
 
-def _gain(value: float, ends: tuple[float, float] | None, decimals: int) -> str:
+def _gain(value: float, ends: Sequence[float], decimals: int) -> str:
     """Signed, with its interval: "+0.50 [+0.25, +0.75]"; a rounded zero has no minus."""
-    shown = [f"{round(v, decimals) + 0.0:+.{decimals}f}" for v in (value, *(ends or ()))]
-    shown = [s.replace("-", "\N{MINUS SIGN}") for s in shown]
-    return f"{shown[0]} [{', '.join(shown[1:])}]" if ends else shown[0]
+    shown = [f"{round(v, decimals) + 0.0:+.{decimals}f}" for v in (value, *ends)]
+    return _minus(f"{shown[0]} [{', '.join(shown[1:])}]" if ends else shown[0])
+
+
+def _minus(number: str) -> str:
+    """A minus as wide as its plus."""
+    return number.replace("-", "\N{MINUS SIGN}")
 
 
 def _each_step(rows: Sequence[Row]) -> str:
@@ -188,7 +195,7 @@ def _each_step(rows: Sequence[Row]) -> str:
         smooth = [(step, mean) for (step, _), mean in zip(points, means, strict=True)]
         svg = charts.trace(points, title, smooth=smooth, zero=key != "anchor/si_snr_db")
         figures.append(
-            f'<figure><p class="name">{title} <small>{means[-1]:.3g}</small></p>{svg}'
+            f'<figure><p class="name last">{title}<b>{_minus(f"{means[-1]:.3g}")}</b></p>{svg}'
             f"<figcaption><code>{key}</code> {about}</figcaption></figure>"
         )
     grid = f'<div class="grid">{"".join(figures)}</div>' if figures else ""
@@ -211,7 +218,9 @@ def _stages(rows: Sequence[Row]) -> str:
     parts["the rest"] = max(0.0, step_s - sum(parts.values()))
     bar = charts.shares({n: v for n, v in parts.items() if v > 0}, "s")
     whole_s = max(step_s, sum(parts.values()))
-    return html.section("Where the time goes", bar, aside=f"{whole_s:.2g} s a step")
+    return html.section(
+        "Where the time goes", f'<div class="bar">{bar}</div>', aside=f"{whole_s:.2g} s a step"
+    )
 
 
 def _answers(rows: Sequence[Row]) -> str:
@@ -238,11 +247,12 @@ def _answers(rows: Sequence[Row]) -> str:
 
 def _answer(row: Row) -> str:
     raws = [row.get("critic/raw_base"), row.get("critic/raw")]
-    known = [raw if isinstance(raw, str) else "" for raw in raws]
     cells = [
-        f'<td><details><summary class="words">{words or "-"}</summary>'
-        f"<pre>{escape(raw[:4000])}</pre></details></td>"
-        for raw, words in zip(known, marked(*(_words(raw) for raw in known)), strict=True)
+        f'<td><details><summary class="words">{escape(_words(raw)[:_RAW_MAX])}</summary>'
+        f"<pre>{escape(raw[:_RAW_MAX])}</pre></details></td>"
+        if isinstance(raw, str)
+        else '<td class="small">no answer</td>'
+        for raw in raws
     ]
     return f'<tr><th scope="row">{_number(row["step"]):g}</th>{"".join(cells)}</tr>'
 

@@ -117,7 +117,9 @@ def page(
     body = [
         html.section("Scores, truth against critic", _plots(scatters)),
         html.section("How sure, and how often right", _plots(others)),
-        html.section("Clips, from the worst answer to the best", _LEGEND * bool(examples), *examples),
+        html.section(
+            "Clips, from the worst answer to the best", _LEGEND * bool(examples), *examples
+        ),
         *(html.section(t.title, html.table(t)) for t in tables),
     ]
     return html.whole(
