@@ -68,3 +68,52 @@ def test_timeline_bars_have_the_length_of_their_faults():
 def test_every_plot_is_whole(svg):
     assert ElementTree.fromstring(svg).tag == SVG + "svg"
     assert "nan" not in svg
+
+
+def test_trace_has_its_points_in_their_places():
+    svg = charts.trace([(0, 0.0), (10, 1.0)], "gain <", band=[(0, 0.0, 0.0), (10, 0.5, 1.0)])
+    left, right, top, bottom = 44, 280 - 14, 8, 150 - 22
+    raw, smooth = (e["points"] for e in marks(svg, "polyline"))
+    assert raw == f"{left:.1f},{bottom:.1f} {right:.1f},{top:.1f}"
+    assert smooth == ""
+    (band,) = marks(svg, "polygon")
+    assert band["points"].split()[1] == f"{right:.1f},{(top + bottom) / 2:.1f}"
+    assert "gain &lt;" in svg
+
+
+@pytest.mark.parametrize("points", [[(5, 0.0)], [(0, 2.0), (1, 2.0)], [(0, -1e9), (1, 1e-9)]])
+def test_trace_of_a_constant_or_a_single_point_is_drawn(points):
+    for zero in (True, False):
+        assert "nan" not in charts.trace(points, "a", zero=zero)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0, 0, [0, 0.5, 1]),
+        (-0.3, 1.1, [-0.5, 0, 0.5, 1, 1.5]),
+        (0, 60, [0, 20, 40, 60]),
+        (8.1, 9.7, [8, 8.5, 9, 9.5, 10]),
+    ],
+)
+def test_ticks_are_round_and_hold_the_range(low, high, ticks):
+    assert charts._ticks(low, high) == pytest.approx(ticks)
+
+
+def test_a_long_trace_is_thinned_but_keeps_its_peaks():
+    points = [(i, 0.0) for i in range(10_000)]
+    points[4321] = (4321, 7.0)
+    points[4400] = (4400, -7.0)
+    thin = charts._thinned(points)
+    assert len(thin) <= 602
+    assert {(4321, 7.0), (4400, -7.0)} <= set(thin)
+    assert thin == sorted(thin)
+
+
+def test_shares_add_up_to_the_whole_bar():
+    svg = charts.shares({"a": 1.0, "b<": 3.0}, "s")
+    bars = [r for r in marks(svg, "rect") if r.get("height") == "30"]
+    assert [float(b["x"]) for b in bars] == [0.0, 275.0]
+    assert [float(b["width"]) for b in bars] == [273.0, 823.0]  # 2 px between them
+    assert "b&lt;: 3 s, 75%" in svg
+    assert "NaN" not in charts.shares({"a": 0.0}, "s")

@@ -141,7 +141,7 @@ def _verdict(page: Page) -> str:
 
 
 def _video(path: Path | None) -> str:
-    from hearken.app.pictures import video_uri
+    from hearken.metrics.pictures import video_uri
 
     uri = video_uri(path) if path is not None else None
     if uri is None:
@@ -153,7 +153,7 @@ def _video(path: Path | None) -> str:
 
 
 def _player(sides: Sequence[Side]) -> str:
-    from hearken.app.pictures import sound_uri
+    from hearken.metrics.pictures import sound_uri
 
     sounds = [(i, s, sound_uri(s.samples)) for i, s in enumerate(sides)]
     if not any(uri for _, _, uri in sounds):
@@ -188,7 +188,7 @@ def _player(sides: Sequence[Side]) -> str:
 
 
 def _sides(sides: Sequence[Side]) -> str:
-    from hearken.app.pictures import level_db, spectrogram_db, spectrogram_uri
+    from hearken.metrics.pictures import level_db, spectrogram_db, spectrogram_uri
 
     if not sides:
         return ""

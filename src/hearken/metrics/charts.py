@@ -6,6 +6,7 @@ word that is not ours is escaped.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -13,7 +14,17 @@ from itertools import pairwise
 
 from hearken.nouns import Fault
 
-__all__ = ["SAID", "TRUE", "curves", "intervals", "reliability", "scatter", "timeline"]
+__all__ = [
+    "SAID",
+    "TRUE",
+    "curves",
+    "intervals",
+    "reliability",
+    "scatter",
+    "shares",
+    "timeline",
+    "trace",
+]
 
 SAID, TRUE = "#0a6e68", "#b04a1e"
 _INK, _SOFT, _LINE = "#1d1d20", "#5d5b66", "#e2dfd8"
@@ -81,14 +92,14 @@ class _Frame:
         turn = f' transform="rotate(-90 12 {half:.1f})"'
         self.text(12, half, y_name, more=turn)
 
-    def svg(self, title: str) -> str:
-        """All of it, under its title."""
+    def svg(self, title: str, name: str = "") -> str:
+        """All of it, under its title; `name` tells what is seen where there is no title."""
         if title:
             self.text(self.left, 18, title, anchor="start", colour=_INK, more=' font-weight="600"')
-        name = title or "faults in time"
+        label = escape(title or name)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}" '
-            f'width="{self.width}" height="{self.height}" role="img" aria-label="{escape(name)}" '
+            f'width="{self.width}" height="{self.height}" role="img" aria-label="{label}" '
             'font-family="system-ui, sans-serif" font-size="11">'
             f'<rect width="100%" height="100%" fill="#ffffff"/>{"".join(self.marks)}</svg>'
         )
@@ -192,7 +203,8 @@ def timeline(
         for faults, colour, shift in ((true, TRUE, 4), (said, SAID, 18)):
             for f in (f for f in faults if f.type == kind):
                 frame.marks.append(_bar(frame, f, y + shift, colour))
-    return frame.svg("no fault is true and none was said" if not kinds else "")
+    title = "no fault is true and none was said" if not kinds else ""
+    return frame.svg(title, "faults in time")
 
 
 def _bar(frame: _Frame, fault: Fault, y: float, colour: str) -> str:
@@ -204,3 +216,96 @@ def _bar(frame: _Frame, fault: Fault, y: float, colour: str) -> str:
         f'<rect x="{start:.1f}" y="{y:.1f}" width="{max(2.0, end - start):.1f}" height="11" '
         f'rx="2" fill="{colour}" fill-opacity="{sure:.2f}"><title>{escape(about)}</title></rect>'
     )
+
+
+def trace(
+    points: Sequence[Range],
+    name: str,
+    *,
+    smooth: Sequence[Range] = (),
+    band: Sequence[tuple[float, float, float]] = (),
+    zero: bool = True,
+) -> str:
+    """One number over the steps of a run, without a head.
+
+    Args:
+        points: (step, value), in order, at least one; drawn pale where there is a smooth line.
+        name: what it is, for those who do not see it.
+        smooth: (step, running mean).
+        band: (step, low, high) of an interval around the points.
+        zero: whether 0 is always in sight.
+    """
+    values = [v for _, v in points] + [v for _, *ends in band for v in ends] + [0.0] * zero
+    ys = _ticks(min(values), max(values))
+    across = (points[0][0], max(points[-1][0], points[0][0] + 1))
+    xs = [x for x in _ticks(*across) if across[0] <= x <= across[1] and x == int(x)]
+    frame = _Frame(across, (ys[0], ys[-1]), 280, 150, left=44, top=8, bottom=22)
+    frame.axes(xs, ys, "", "")
+    if ys[0] < 0 < ys[-1]:
+        frame.line((across[0], 0), (across[1], 0), _SOFT, dashed=True)
+    if band:
+        edge = [(x, low) for x, low, _ in band] + [(x, high) for x, _, high in reversed(band)]
+        frame.marks.append(f'<polygon points="{_path(frame, edge)}" fill="{SAID}" opacity=".14"/>')
+    raw = 'stroke-width="1" opacity=".35"' if smooth else 'stroke-width="2"'
+    for line, look in ((_thinned(points), raw), (_thinned(smooth), 'stroke-width="2"')):
+        frame.marks.append(
+            f'<polyline points="{_path(frame, line)}" fill="none" stroke="{SAID}" {look} '
+            'stroke-linejoin="round" stroke-linecap="round"/>'
+        )
+    for x, y in points if len(points) <= 20 else ():
+        frame.dot(x, y, SAID, 3)
+    return frame.svg("", name)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Three to seven round numbers from at or below `low` to at or above `high`.
+
+    >>> _ticks(-0.3, 1.1)
+    [-0.5, 0.0, 0.5, 1.0, 1.5]
+    """
+    if high - low <= 1e-9 * max(1.0, abs(low)):
+        high = low + 1
+    rough = (high - low) / 4
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(k * step, 12) for k in range(first, last + 1)]
+
+
+def _path(frame: _Frame, points: Sequence[Range]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in (frame.at(*p) for p in points))
+
+
+def _thinned(points: Sequence[Range], most: int = 600) -> Sequence[Range]:
+    """At most about `most` points: of each stretch its lowest and its highest, in order."""
+    if len(points) <= most:
+        return points
+    size = -(-2 * len(points) // most)
+    kept: list[Range] = []
+    for i in range(0, len(points), size):
+        cut = points[i : i + size]
+        kept += sorted({min(cut, key=lambda p: p[1]), max(cut, key=lambda p: p[1])})
+    return kept
+
+
+def shares(parts: Mapping[str, float], unit: str) -> str:
+    """One bar of parts, each with its value and its share of the whole."""
+    total = sum(parts.values()) or 1.0
+    width, at = 1100.0, 0.0
+    frame = _Frame((0.0, 1.0), (0.0, 1.0), int(width), 66)
+    names = " ".join(f"{n} {v / total:.0%}" for n, v in parts.items())
+    for k, (name, value) in enumerate(parts.items()):
+        wide, colour = width * value / total, (*_COLOURS, _SOFT)[k % 5]
+        frame.marks.append(
+            f'<rect x="{at:.1f}" y="0" width="{max(0.0, wide - 2):.1f}" height="30" rx="4" '
+            f'fill="{colour}"><title>{escape(name)}</title></rect>'
+        )
+        if wide > 44:
+            bold = ' font-weight="600" font-size="13"'
+            frame.text(at + wide / 2, 20, f"{value / total:.0%}", colour="#fff", more=bold)
+        at += wide
+        key = 230 * k
+        frame.marks.append(f'<rect x="{key}" y="45" width="12" height="12" fill="{colour}"/>')
+        words = f"{name}: {value:.2g} {unit}, {value / total:.0%}"
+        frame.text(key + 18, 56, words, anchor="start", colour=_INK, more=' font-size="13"')
+    return frame.svg("", names)

@@ -14,6 +14,7 @@ from typing import Any
 
 from hearken import media
 from hearken.metrics import charts
+from hearken.metrics import page as html
 from hearken.metrics.agreement import Interval
 from hearken.metrics.calibration import Claims
 from hearken.metrics.heard import Results
@@ -33,20 +34,6 @@ _LEGEND = (
     '<p class="true">Above in each lane, and first: the truth.</p>'
     '<p class="said">Below, and second: the critic; paler where it is less sure.</p>'
 )
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1d1d20; background: #faf9f6; margin: 0; }
-main { max-width: 1080px; margin: 0 auto; padding: 32px 20px 60px; }
-h1 { font-size: 1.7rem; } h2 { font-size: 1.1rem; margin: 0 0 8px; }
-section { background: #fff; border: 1px solid #e2dfd8; border-radius: 12px; padding: 16px 18px;
-  margin-top: 18px; overflow-x: auto; }
-svg { max-width: 100%; height: auto; } .plots { display: flex; flex-wrap: wrap; gap: 8px; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: 3px 12px 3px 0; text-align: right; border-bottom: 1px solid #e2dfd8; }
-th:first-child, td:first-child { text-align: left; } .small { color: #5d5b66; font-size: .88rem; }
-.said { border-left: 4px solid #0a6e68; } .true { border-left: 4px solid #b04a1e; }
-.said, .true { padding-left: 10px; margin: 6px 0; max-width: 75ch; overflow-wrap: anywhere; }
-""".strip()
-
 
 Row = Mapping[str, Any]
 
@@ -128,26 +115,18 @@ def page(
         _example(row, drawn[f"timeline_{k}"]) for k, row in enumerate(_examples(main), start=1)
     ]
     body = [
-        _section("Scores, truth against critic", _plots(scatters)),
-        _section("How sure, and how often right", _plots(others)),
-        _section("Clips, from the worst answer to the best", _LEGEND * bool(examples), *examples),
-        *(_section(t.title, _table(t)) for t in tables),
+        html.section("Scores, truth against critic", _plots(scatters)),
+        html.section("How sure, and how often right", _plots(others)),
+        html.section(
+            "Clips, from the worst answer to the best", _LEGEND * bool(examples), *examples
+        ),
+        *(html.section(t.title, html.table(t)) for t in tables),
     ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>The critic against the truth</title><style>{_STYLE}</style></head><body><main>"
+    return html.whole(
+        "The critic against the truth",
         f"<h1>The critic against the truth</h1><p>{found.clips} clips, of which {found.heard} "
-        f"could be read and {found.parsed:.1%} of the answers parse.</p>"
-        f"{''.join(body)}</main></body></html>\n"
+        f"could be read and {found.parsed:.1%} of the answers parse.</p>{''.join(body)}",
     )
-
-
-def _section(title: str, *parts: str) -> str:
-    inside = "".join(parts)
-    return f"<section><h2>{escape(title)}</h2>{inside}</section>" if inside else ""
 
 
 def _plots(svgs: Sequence[str]) -> str:
@@ -163,15 +142,6 @@ def _example(row: Row, svg: str) -> str:
         f'<p class="true">{escape(row["true/words"] or "")}</p>'
         f'<p class="said">{escape(row["said/words"])}</p><p class="small">{escape(scores)}</p>'
     )
-
-
-def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(c)}</th>' for c in table.columns)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell(c))}</td>' for c in row)}</tr>" for row in table.rows
-    )
-    notes = "".join(f'<p class="small">{escape(n)}</p>' for n in table.notes)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
 
 
 def _plain(dimension: str) -> str:
