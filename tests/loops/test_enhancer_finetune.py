@@ -258,12 +258,11 @@ from hearken.run import checkpoint
 
 made, out = Path(sys.argv[1]), Path(sys.argv[2])
 kept = []
-step = loop.train_step
-def spy(config, state, *rest):
-    if not kept:
-        kept.append(state)
-    return step(config, state, *rest)
-loop.train_step = spy
+step = loop.Learner.step
+def spy(learner, *rest):
+    kept.append(learner)
+    return step(learner, *rest)
+loop.Learner.step = spy
 numbers = loop.main(small(made, out, reward="scores", steps=3), tools())
 rank = loop.Processes.join(cpu=True).rank
 checkpoint.save(out.parent / f"rank{{rank}}.safetensors",

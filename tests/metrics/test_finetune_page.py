@@ -140,12 +140,12 @@ def test_a_number_that_is_new_gets_a_card():
 
 
 def test_the_shares_of_the_stages():
-    parts = {"time/enhance_s": 1.0, "time/listen_s": 5.0, "time/update_s": 2.0}
+    parts = {"time/enhance_s": 1.0, "time/wait_s": 5.0, "time/update_s": 2.0}
     rows = [{"step": i, **parts, "time/step_s": 10.0} for i in range(3)]
     text = page([*rows, {"step": 3, "time/step_s": 500.0}], [])  # an older row, without stages
     for shown in (
         "enhancing: 1 s, 10%",
-        "listening: 5 s, 50%",
+        "waiting for the critic: 5 s, 50%",
         "the rest: 2 s, 20%",
         "10 s a step",
     ):

@@ -20,6 +20,7 @@ from __future__ import annotations
 import copy
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -37,6 +38,7 @@ from hearken.loops.enhancer_finetune_judge import Panel, Tools
 from hearken.loops.enhancer_finetune_scenes import Excerpts, collate
 from hearken.loops.enhancer_finetune_step import Learner, Recipe
 from hearken.loops.processes import Processes
+from hearken.metrics import finetune_page
 from hearken.run import checkpoint, device
 from hearken.run import config as configs
 from hearken.run.track import Run, track
@@ -222,6 +224,7 @@ class _Loop:
         numbers = self._evaluate()
         if self.team.rank == 0:
             state.save(self.log.checkpoint)
+            print(_shares(self.log.history()), file=sys.stderr)
         self._stopped(_worse(numbers, config))
         return {**start, **numbers}
 
@@ -246,8 +249,12 @@ class _Loop:
         if self.held_out is not None:
             numbers = self.held_out.evaluate(net)
             self.log.log(self.state.step, numbers)
-        if self.team.rank == 0 and not _worse(numbers, self.config):
-            Enhancer(copy.deepcopy(net)).save(self.config.out / "enhancer")
+        if self.team.rank == 0:
+            if not _worse(numbers, self.config):
+                Enhancer(copy.deepcopy(net)).save(self.config.out / "enhancer")
+            examples = self.held_out.examples(net, self.config.examples) if self.held_out else []
+            facts = {"reward": self.config.reward, "of": f"{self.config.steps} steps"}
+            finetune_page.write(self.config.out, self.log.history(), examples, facts=facts)
         return numbers
 
     def _stopped(self, reason: str) -> bool:
@@ -255,6 +262,22 @@ class _Loop:
             self.log.log(self.state.step, {"guard/stopped": reason})
             print(f"enhancer-finetune stopped at step {self.state.step}: {reason}", file=sys.stderr)
         return bool(reason)
+
+
+def _shares(history: Sequence[Mapping[str, object]]) -> str:
+    """Where the time went, in one line."""
+    rows = [row for row in history if isinstance(row.get("time/step_s"), float)]
+    total = sum(float(str(row["time/step_s"])) for row in rows)
+    if not total:
+        return "no step was taken"
+    parts = [
+        f"{name} {sum(float(str(row.get(f'time/{name}_s', 0))) for row in rows) / total:.0%}"
+        for name in ("enhance", "update", "wait", "listen")
+    ]
+    return (
+        f"{60 * len(rows) / total:.1f} steps a minute; of a step: {', '.join(parts)} (listening "
+        "runs beside the rest; wait is what is left of it)"
+    )
 
 
 def _worse(numbers: dict[str, float], config: Config) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,32 +16,17 @@ from hearken.loops.enhancer_finetune_judge import Tools, heard
 from hearken.loops.enhancer_finetune_scenes import Excerpt, Excerpts, collate
 from hearken.loops.processes import Processes
 from hearken.metrics.agreement import bootstrap_ci
+from hearken.metrics.finetune_examples import Example
 from hearken.metrics.intrusive import estoi, pesq_wb, si_sdr_db
 from hearken.nouns import Audio, Description
 
-__all__ = ["MEASURES", "HeldOut", "Shown"]
+__all__ = ["MEASURES", "HeldOut"]
 
 MEASURES = ("words", "scores", "si_sdr_db", "estoi", "pesq_wb", "dnsmos", "distillmos")
 """What is compared, in the order of the log."""
 
 _BATCH = 16
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """A held-out clip in full: its sounds, what is said of them, and how they measure.
-
-    Attributes:
-        name: of the clip.
-        sounds: "noisy", "base", "now", "clean", each [T].
-        said: what the critic says of them; None where it failed.
-        measures: `MEASURES` of base and now.
-    """
-
-    name: str
-    sounds: Mapping[str, Audio]
-    said: Mapping[str, Description | None]
-    measures: Mapping[str, Mapping[str, float]]
+_NAMES = {"si_sdr_db": "SI-SDR, dB:", "pesq_wb": "PESQ-WB", "distillmos": "DistillMOS"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,21 +85,27 @@ class HeldOut:
                 numbers |= {f"valid/{name}_low": mean.low, f"valid/{name}_high": mean.high}
         return numbers
 
-    def shown(self, net: MaskNet, count: int) -> list[Shown]:
-        """The first clips in full."""
+    def examples(self, net: MaskNet, count: int) -> list[Example]:
+        """The first clips in full, to see and to hear."""
         some = self._mine[:count]
-        before, now = self._before[:count], self._heard(net, some)
-        shown = []
-        for index, b, n in zip(some, before, now, strict=True):
-            excerpt = self._valid[index]
-            whole = {"noisy": excerpt.mix, "base": b.sound, "now": n.sound,
-                     "clean": excerpt.reference}  # fmt: skip
-            sounds = {k: x[: excerpt.length] for k, x in whole.items() if x is not None}
-            ends = self._judge.hear([sounds["noisy"], sounds["clean"]])
-            said = {"noisy": ends[0], "base": b.said, "now": n.said, "clean": ends[1]}
-            measures = {"base": b.measures, "now": n.measures}
-            shown.append(Shown(excerpt.name, sounds, said, measures))
-        return shown
+        now = self._heard(net, some)
+        return [self._example(*x) for x in zip(some, self._before, now, strict=False)]
+
+    def _example(self, index: int, before: _Heard, now: _Heard) -> Example:
+        excerpt = self._valid[index]
+        sounds = {"noisy": excerpt.mix, "base": before.sound, "now": now.sound,
+                  "clean": excerpt.reference}  # fmt: skip
+        whole = {k: x[: excerpt.length] for k, x in sounds.items() if x is not None}
+        ends = self._judge.hear([whole["noisy"], whole["clean"]])
+        said = {"noisy": ends[0], "base": before.said, "now": now.said, "clean": ends[1]}
+        words = {k: d.words for k, d in said.items() if d is not None}
+        ratings = dict(zip(words, self._tools.rate(list(words.values())), strict=True))
+        notes = [
+            f"{_NAMES[name]} {now.measures[name] - before.measures[name]:+.2f} over the base"
+            for name in _NAMES
+            if np.isfinite(now.measures[name] - before.measures[name])
+        ]
+        return Example(excerpt.name, whole, words, ratings, notes)
 
     def _heard(self, net: MaskNet, indices: Sequence[int]) -> list[_Heard]:
         """In fixed batches, so that what is said of a clip is the same at every evaluation."""

@@ -35,6 +35,9 @@ _HELD_OUT = {
     "scores": ("The critic's overall score", "1 to 5", 2),
     "si_sdr_db": ("SI-SDR", "dB", 2),
     "estoi": ("ESTOI", "0 to 1", 3),
+    "pesq_wb": ("PESQ-WB", "1 to 4.6", 2),
+    "dnsmos": ("DNSMOS", "OVRL, 1 to 5", 2),
+    "distillmos": ("DistillMOS", "1 to 5; never a reward", 2),
 }  # name -> title, unit, decimals; more is better in all of them
 _EACH_STEP = {
     "reward/mean": ("Reward", "should rise; below 0 at first, as the sampled noise hurts"),
@@ -47,8 +50,8 @@ _EACH_STEP = {
 }
 _STAGES = {
     "time/enhance_s": "enhancing",
-    "time/listen_s": "listening",
     "time/update_s": "updating",
+    "time/wait_s": "waiting for the critic",
 }
 
 
