@@ -294,7 +294,7 @@ def _check_crops(crops: Crops | None, found: NDArray[np.bool_] | None, sight: Si
 
 def _frames(sound: Audio) -> int:
     """Video frames that a sound [T] or [2, T] takes up, the last one perhaps in part."""
-    return -(-sound.shape[-1] // SAMPLES_PER_FRAME)
+    return -(-int(sound.shape[-1]) // SAMPLES_PER_FRAME)
 
 
 def _pieces(blocks: Iterator[Audio]) -> Iterator[tuple[int, Audio, bool]]:
