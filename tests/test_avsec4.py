@@ -97,13 +97,13 @@ def test_every_scene_gives_one_file_of_its_length(
 
 
 class Halving:
-    """Stands for the enhancer: [T] or [2, T] in, the same shape out."""
+    """Stands for the enhancer: blocks of [T] or [2, T] in, the same shapes out."""
 
     def look(self, mouths: Iterable[object]) -> int:
         return len(list(mouths))
 
-    def stream(self, samples: np.ndarray, sight: object = None) -> Iterator[np.ndarray]:
-        yield samples / 2
+    def stream(self, samples: Iterator[np.ndarray], sight: object = None) -> Iterator[np.ndarray]:
+        return (block / 2 for block in samples)
 
 
 def test_a_binaural_folder_gives_both_ears(

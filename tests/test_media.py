@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,6 +134,41 @@ def test_blocks_joined_are_the_clip(tmp_path: Path, speechlike: Array) -> None:
     blocks = list(media.read_blocks(path, 0.7))
     assert {len(b) for b in blocks[:-1]} == {11_200}
     np.testing.assert_array_equal(np.concatenate(blocks), media.load(path).samples)
+
+
+@pytest.mark.parametrize("channel", ["mix", 1])
+def test_scan_tells_what_load_tells(tmp_path: Path, speechlike: Array, channel: str | int) -> None:
+    wide = media.resample(speechlike, 16_000, 44_100)
+    path = tmp_path / "a.wav"
+    media.write_audio(path, np.stack([wide, 0.1 * wide], axis=1), 44_100)
+    for source in (path, path.read_bytes()):
+        clip = media.load(source, channel=channel)
+        assert media.scan(source, channel=channel) == (clip.source, len(clip.samples))
+
+
+def test_scan_holds_no_sound(tmp_path: Path, speechlike: Array) -> None:
+    path = tmp_path / "a.wav"
+    media.write_audio(path, np.tile(speechlike, 40))
+    whole = 4 * media.scan(path)[1]
+    tracemalloc.start()
+    try:
+        media.scan(path)
+        assert tracemalloc.get_traced_memory()[1] < whole / 4
+    finally:
+        tracemalloc.stop()
+
+
+def test_scan_refuses_what_load_refuses(tmp_path: Path, speechlike: Array) -> None:
+    late = np.append(speechlike, np.float32(np.nan))
+    for name, sound in {"late": late, "silent": 0 * speechlike}.items():
+        soundfile.write(tmp_path / f"{name}.wav", sound, 16_000, "FLOAT")
+    with pytest.raises(MediaError, match="NaN"):
+        media.scan(tmp_path / "late.wav")
+    with pytest.raises(MediaError, match="digital silence"):
+        media.scan(tmp_path / "silent.wav")
+    media.write_audio(tmp_path / "a.wav", speechlike)
+    with pytest.raises(LimitError, match="max_seconds"):
+        media.scan(tmp_path / "a.wav", limits=Limits(max_seconds=0.5))
 
 
 @pytest.mark.parametrize("top_hz", [3_400, 7_000, 12_000])

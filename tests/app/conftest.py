@@ -54,18 +54,22 @@ class FakeEar:
 
 
 class FakeHand:
-    """Halves the sound; remembers the mouths that it was shown, None for sound alone."""
+    """Halves the sound; remembers its blocks, and the mouths shown, None for sound alone."""
 
     def __init__(self) -> None:
         self.crops: list[Crops | None] = []
+        self.blocks: list[int] = []
 
     def look(self, mouths: Iterable[tuple[NDArray[np.uint8], bool]]) -> Crops:
         return np.stack([crop for crop, _ in mouths])
 
-    def stream(self, samples: Audio, sight: Crops | None = None) -> Iterator[Audio]:
+    def stream(
+        self, samples: Audio | Iterator[Audio], sight: Crops | None = None
+    ) -> Iterator[Audio]:
         self.crops.append(sight)
-        for half in np.array_split(samples * np.float32(0.5), 2):
-            yield half.astype(np.float32)
+        for block in [samples] if isinstance(samples, np.ndarray) else samples:
+            self.blocks.append(len(block))
+            yield (block * np.float32(0.5)).astype(np.float32)
 
 
 @pytest.fixture

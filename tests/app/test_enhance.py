@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from hearken import media
 from hearken.app import enhance
@@ -35,6 +36,30 @@ def test_audio_in_audio_out(
     assert len(after) == len(before)
     np.testing.assert_allclose(after, before / 2, atol=1e-4)
     assert hand.crops == [None]
+
+
+def test_long_sound_goes_through_in_blocks(
+    hand: Any, speechlike: Audio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = np.tile(speechlike, 12)[: 16_000 * 21 + 7]
+    media.write_audio(tmp_path / "long.wav", long)
+    assert main(["enhance", str(tmp_path / "long.wav"), "-o", str(tmp_path / "out")]) == 0
+    assert rows(capsys)[0]["duration"] == round(len(long) / 16_000, 4)
+    assert len(hand.blocks) > 4
+    assert max(hand.blocks) <= 16_000 * 4
+    after = media.load_audio(tmp_path / "out" / "long.wav")
+    np.testing.assert_allclose(after, long / 2, atol=1e-4)
+
+
+def test_damage_at_the_end_is_found_before_anything_is_written(
+    hand: Any, speechlike: Audio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = np.append(np.tile(speechlike, 4), np.float32(np.nan))
+    soundfile.write(tmp_path / "late.wav", late, 16_000, "FLOAT")
+    assert main(["enhance", str(tmp_path / "late.wav"), "-o", str(tmp_path / "out")]) == 3
+    assert "NaN" in rows(capsys)[0]["error"]
+    assert hand.blocks == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_video_in_the_same_video_out(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -66,14 +67,19 @@ def test_long_sound_goes_through_in_pieces_of_bounded_length(
     assert len(longest) > 3
 
 
-@pytest.mark.parametrize("total", [401, 500, 549, 551, 1_000, 15_000])
-def test_chunks_cover_and_overlap(total: int) -> None:
-    spans = list(model_module._chunks(total))
+@pytest.mark.parametrize("total", [1, 400, 401, 500, 549, 551, 1_000, 15_000])
+def test_pieces_cover_and_overlap(total: int) -> None:
+    sound = np.arange(640 * total - 5, dtype=np.float32)
+    pieces = list(model_module._pieces(iter(np.array_split(sound, 7))))
+    spans = [(start, start + model_module._frames(piece)) for start, piece, _ in pieces]
     assert spans[0][0] == 0
     assert spans[-1][1] == total
     for (_, end), (start, _) in itertools.pairwise(spans):
         assert end - start == 50
-    assert max(b - a for a, b in spans) <= 350
+    assert max(b - a for a, b in spans) <= (350 if len(spans) > 1 else 400)
+    assert [last for _, _, last in pieces] == [False] * (len(spans) - 1) + [True]
+    for start, piece, _ in pieces:
+        np.testing.assert_array_equal(piece, sound[640 * start :][: len(piece)])
 
 
 def test_crops_follow_the_sound_through_the_pieces(enhancer: Enhancer) -> None:
@@ -123,6 +129,40 @@ def test_blocks_join_to_the_whole(enhancer: Enhancer) -> None:
     np.testing.assert_array_equal(np.concatenate(blocks), enhancer.enhance(x))
     with pytest.raises(UsageError, match="NaN"):  # at once, not when the first block is asked for
         enhancer.stream(np.full(10, np.nan, np.float32))
+
+
+@pytest.mark.parametrize("size", [1_777, 640 * 50, 16_000 * 25])
+def test_blocks_in_are_the_whole_in(enhancer: Enhancer, size: int) -> None:
+    x = np.random.default_rng(0).normal(0, 0.1, (2, 16_000 * 30 + 5)).astype(np.float32)
+    sight = enhancer.look((crop, True) for crop in _crops(600))
+    for sound in (x[0], x, x[0, :1_000], x[0, :0]):
+        blocks = (sound[..., at : at + size] for at in range(0, sound.shape[-1], size))
+        made = np.concatenate(list(enhancer.stream(blocks, sight)), axis=-1)
+        np.testing.assert_array_equal(made, enhancer.enhance(sound, sight=sight))
+
+
+def test_blocks_are_taken_no_further_ahead_than_needed(
+    enhancer: Enhancer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _passing(enhancer, monkeypatch)
+    taken = given = 0
+
+    def blocks() -> Iterator[np.ndarray]:
+        nonlocal taken
+        for _ in range(60):
+            taken += 16_000
+            yield np.full(16_000, 0.1, np.float32)
+
+    for block in enhancer.stream(blocks()):
+        assert taken - given <= 16_000 * 17  # the first piece waits for 16 s and one block
+        given += len(block)
+    assert given == taken == 16_000 * 60
+
+
+def test_a_block_that_cannot_be(enhancer: Enhancer) -> None:
+    for bad in (np.full(10, np.nan, np.float32), np.zeros((3, 10), np.float32)):
+        with pytest.raises(UsageError):
+            list(enhancer.stream(iter([np.zeros(10, np.float32), bad])))
 
 
 def test_lips_out_of_sight_cost_nothing(enhancer: Enhancer) -> None:

@@ -17,7 +17,7 @@ from hearken.critic.grammar import render
 from hearken.critic.tiny import new_tiny
 from hearken.errors import CheckpointError, UsageError
 from hearken.loops import critic_calibrate
-from hearken.loops.critic_calibrate import Config, _rate, _rows, main
+from hearken.loops.critic_calibrate import Config, _rows, main
 from hearken.run import checkpoint
 from small_corpus import SIZES, description, write_corpus
 
@@ -112,14 +112,6 @@ def test_a_frozen_encoder_stays_and_pure_scores_leave_the_probe_out(config: Conf
     moved = {k for k, v in before.items() if not torch.equal(v, after[f"model.{k}"])}
     assert moved
     assert not any("audio_tower" in k for k in moved)
-
-
-def test_the_learning_rate_rises_stays_and_falls() -> None:
-    config = Config(steps=100, warmup=10, cooldown=20, lr=1.0)
-    assert _rate(config, 0) == pytest.approx(0.1)
-    assert _rate(config, 9) == _rate(config, 50) == _rate(config, 80) == 1
-    assert _rate(config, 90) == pytest.approx(0.5)
-    assert _rate(replace(config, steps=200), 90) == 1
 
 
 def test_an_epoch_hears_every_clip_once_in_a_new_order() -> None:

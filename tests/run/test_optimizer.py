@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass, replace
 
+import pytest
 import torch
 from torch import nn
 
-from hearken.run.optimizer import Optimizer
+from hearken.run.optimizer import Optimizer, trapezoid
 
 
 class _Net(nn.Module):
@@ -94,3 +96,21 @@ def test_kernels_of_convolutions_take_orthogonal_steps_where_asked() -> None:
     net, moved = stepped(True, 3)
     assert net.weight.grad is None
     assert float(moved.abs().max()) > 0.01
+
+
+@dataclass(frozen=True)
+class _Config:
+    lr: float = 2.0
+    steps: int = 100
+    warmup: int = 10
+    cooldown: int = 20
+
+
+def test_the_learning_rate_rises_stays_and_falls() -> None:
+    config = _Config()
+    assert trapezoid(config, 0) == pytest.approx(0.2)
+    assert trapezoid(config, 9) == trapezoid(config, 50) == trapezoid(config, 80) == 2
+    assert trapezoid(config, 90) == pytest.approx(1.0)
+    assert trapezoid(config, 100) == pytest.approx(0.02)  # never to nothing
+    assert trapezoid(replace(config, steps=200), 90) == 2
+    assert trapezoid(replace(config, warmup=0, cooldown=0), 99) == 2

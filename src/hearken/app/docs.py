@@ -127,7 +127,6 @@ measurable share of the wrong ones (`benchmarks/verify.py`).
 
 `hearken enhance` prints one JSON line for each input too: `key`, `path`, `outputs` (the files
 written, video first), `face_found` (part of the sound during which the face is seen; null where no
-written, video first), `face_found` (part of the sound during which the face is seen; null where no
 picture was looked at), `faces`, `warnings`, `error`, `model`. `faces[]` has, for each face that
 the sound was enhanced for, `face` (`largest`, or its number from the left), `found` (0-1), `unseen`
 (spans of `[start, end]` seconds where the sound alone was used: no face, a face out of sight, a
@@ -135,7 +134,8 @@ picture that ends before the sound) and its `outputs`. With `--face all` there i
 for each face, `OUT/X.face1.mp4`, `OUT/X.face1.wav`, ...; a face seen for less than a second or 1 %
 of the video is passed over. Nobody is recognised by looks: a cut to another view can make one
 person two faces. A number or `all` reads the picture once more than `largest`. Memory does not grow
-with the length of the picture, and with the sound by 0.25 GB an hour.
+with the length of sound or picture: the sound is read twice, once to its end before anything is
+written, and never held whole.
 
 Lists: `.jsonl` with `path` and optionally `key`, `.csv` with the same columns, Kaldi's `.scp`
 (commands in it are never run). A listed path is relative to its list and must lie below the

@@ -21,9 +21,11 @@ from hearken.errors import HearkenError, UsageError
 if TYPE_CHECKING:
     from hearken.app.record import Enhancement
     from hearken.media import Limits
-    from hearken.nouns import Audio, Clip
+    from hearken.nouns import Audio, Source
 
 __all__ = ["Job", "Options", "load_enhancer", "run"]
+
+_BLOCK_S = 4.0  # seconds of sound read at a time
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def _named(items: Sequence[Input]) -> list[Job]:
 
 
 class _Worker:
-    """Does one job after another; the enhancer is loaded at the first clip that decoded."""
+    """Does one job after another; the enhancer is loaded at the first sound that decoded."""
 
     def __init__(self, options: Options, load: Callable[[Options], Hand]) -> None:
         assert options.output_dir is not None
@@ -175,43 +177,51 @@ class _Worker:
         except (OSError, MemoryError) as e:
             return Enhancement(**known, error=as_unicode(f"{job.item.path}: {e or 'no memory'}"))
 
-    def _ears(self, job: Job, clip: Clip) -> bool:
+    def _ears(self, job: Job, source: Source) -> bool:
         """Both ears go in and out: a binaural scene, and no one channel of it was asked for."""
-        return job.ears and clip.source.channel == "mix" and clip.source.channels_in == 2
+        return job.ears and source.channel == "mix" and source.channels_in == 2
 
-    def _heard(self, job: Job, clip: Clip) -> Audio:
-        """[T], or [2, T] of a binaural scene."""
-        if not self._ears(job, clip):
-            return clip.samples
-        from hearken.data import scenes
+    def _heard(self, job: Job, source: Source) -> Iterator[Audio]:
+        """Blocks of [T], or of [2, T] of a binaural scene: the sound is never held whole."""
+        if not self._ears(job, source):
+            yield from self._blocks(job, source.channel)
+            return
+        import numpy as np
 
-        return scenes.load_ears(job.item.path)
+        for both in zip(self._blocks(job, 0), self._blocks(job, 1), strict=True):
+            yield np.stack(both)
+
+    def _blocks(self, job: Job, channel: int | str) -> Iterator[Audio]:
+        from hearken import media
+
+        file = job.item.path if job.item.data is None else job.item.data
+        return media.read_blocks(file, _BLOCK_S, channel=channel, limits=self.options.limits)
 
     def _do(self, job: Job) -> dict[str, Any]:
         from hearken import media
+        from hearken.nouns import SAMPLE_RATE
 
-        source = job.item.data if job.item.data is not None else job.item.path
         channel = self.options.channel
-        clip = media.load(
-            source,
+        source, length = media.scan(
+            job.item.path if job.item.data is None else job.item.data,
             channel=int(channel) if channel.isdigit() else channel,
             limits=self.options.limits,
         )
         if self.options.face != "all":
-            self._targets(job, clip, job.name)  # before the work: is the place free?
+            self._targets(job, source, job.name)  # before the work: is the place free?
         self._ready()
-        views = self._look(job, clip)
+        views = self._look(job, source, length)
         warnings = [self._told(view) for view in views if view is not None and view.message]
-        written = self._written(job, clip, views)
-        if clip.source.effective_bandwidth_hz > 8500:
+        written = self._written(job, source, views)
+        if source.effective_bandwidth_hz > 8500:
             warnings.append("the result is 16 kHz: what lay above 8 kHz is gone")
         seen = [view.share for view in views if view is not None]
         return {
             "outputs": [name for outputs, _ in written for name in outputs],
-            "duration": round(clip.duration_s, 4),
-            "sr_in": clip.source.sr_in,
-            "sha256": clip.source.sha256 or None,
-            "channel": "both" if self._ears(job, clip) else clip.source.channel,
+            "duration": round(length / SAMPLE_RATE, 4),
+            "sr_in": source.sr_in,
+            "sha256": source.sha256 or None,
+            "channel": "both" if self._ears(job, source) else source.channel,
             "face_found": max(seen, default=None),
             "faces": [
                 {"face": view.face, "found": view.share, "unseen": view.unseen, "outputs": outputs}
@@ -228,17 +238,17 @@ class _Worker:
         return f"face {view.face} from the left: {view.message}" if several else view.message
 
     def _written(
-        self, job: Job, clip: Clip, views: Sequence[View | None]
+        self, job: Job, source: Source, views: Sequence[View | None]
     ) -> list[tuple[list[str], View | None]]:
         """Clean the sound for each view and write it: the outputs, video first, and the view."""
         from hearken import media
 
         assert self.hand is not None
         named = [(view, self._name(job, view)) for view in views]
-        places = [(view, name, *self._targets(job, clip, name)) for view, name in named]
+        places = [(view, name, *self._targets(job, source, name)) for view, name in named]
         written = []
         for view, name, wav, video in places:
-            blocks = clean(self.hand, self._heard(job, clip), view)
+            blocks = clean(self.hand, self._heard(job, source), view)
             media.write_audio(wav, (block.T for block in blocks))
             outputs = [str(wav)]
             if video is not None:
@@ -254,28 +264,28 @@ class _Worker:
         all_faces = self.options.face == "all" and view is not None and isinstance(view.face, int)
         return f"{job.name}.face{view.face}" if view is not None and all_faces else job.name
 
-    def _targets(self, job: Job, clip: Clip, name: str) -> tuple[Path, Path | None]:
+    def _targets(self, job: Job, source: Source, name: str) -> tuple[Path, Path | None]:
         """OUT/name.wav and, for a video, OUT/name.mp4; refuses to write over what is there."""
         wav = self.out / f"{name}.wav"
         video = None
-        if job.mux and clip.source.has_video and job.item.data is None:
+        if job.mux and source.has_video and job.item.data is None:
             suffix = Path(job.item.path).suffix.lower()
             video = self.out / f"{name}{suffix if suffix in VIDEO_SUFFIXES else '.mp4'}"
-        source = Path(job.item.path)
+        item = Path(job.item.path)
         sheet = self.out / f"{name}.lips.png" if self.options.sheet else None
         for target in filter(None, (wav, video, sheet)):
             if not target.exists():
                 continue
-            if job.item.data is None and os.path.samefile(target, source):
-                raise HearkenError(f"{source}: would be written over itself; use another -o")
+            if job.item.data is None and os.path.samefile(target, item):
+                raise HearkenError(f"{item}: would be written over itself; use another -o")
             if not self.options.overwrite:
                 raise HearkenError(f"{target} exists: use --overwrite, or another -o")
         return wav, video
 
-    def _look(self, job: Job, clip: Clip) -> Sequence[View | None]:
+    def _look(self, job: Job, source: Source, length: int) -> Sequence[View | None]:
         """The faces to enhance for; [None] where there is no picture to look at."""
         picture: Any = job.video
-        if picture is None and clip.source.has_video:
+        if picture is None and source.has_video:
             picture = job.item.path if job.item.data is None else None
         if picture is None or not self.options.lips:
             return [None]
@@ -284,7 +294,7 @@ class _Worker:
         return see(
             self.hand,
             picture,
-            len(clip.samples),
+            length,
             face=asked.face,
             detector=asked.detector,
             limits=asked.limits,

@@ -34,8 +34,8 @@ class Hand(Protocol):
         """A crop [88, 88] and whether a face is in it, frame by frame -> what is kept of them."""
         ...
 
-    def stream(self, samples: Audio, sight: Any = None) -> Iterator[Audio]:
-        """[T], and what `look` gave, or None for sound alone -> blocks of [T], of any length."""
+    def stream(self, samples: Audio | Iterator[Audio], sight: Any = None) -> Iterator[Audio]:
+        """[T] or its blocks, and what `look` gave, or None for sound alone -> blocks of [T]."""
         ...
 
 
@@ -142,6 +142,6 @@ def _view(hand: Hand, face: int | str, mouths: Iterable[Mouth], length: int) -> 
     return View(face, sight if found.any() else None, found, lips.say(found), sheet.picture())
 
 
-def clean(hand: Hand, samples: Audio, view: View | None) -> Iterator[Audio]:
-    """The enhanced sound [T] in blocks, with the lips where they were seen."""
+def clean(hand: Hand, samples: Audio | Iterator[Audio], view: View | None) -> Iterator[Audio]:
+    """The enhanced sound, [T] or its blocks, in blocks, with the lips where they were seen."""
     return hand.stream(samples, None if view is None else view.sight)

@@ -10,6 +10,7 @@ been clearly larger for a while. `people` follows all of them and orders them fr
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +49,7 @@ _CUT_GAIN = 5.0  # ... it is so much more than usual
 _REJOIN = 1.0  # a face that comes back so near, in box sides, is the same person
 _MIN_SHARE = 0.01  # of the video; who is seen for less is nobody
 
-Sighting = tuple[int, float, float, float, float]  # frame, centre x, centre y, side, roll
+Sightings = NDArray[np.float64]  # [N, 5], unbroken: frame, centre x, centre y, side, roll
 Boxes = NDArray[np.float64]  # [N, 3]: centre x, centre y, side, in pixels
 
 
@@ -343,31 +344,32 @@ def people(frames: Iterable[NDArray[np.uint8]], detector: Detector | None = None
         The people, from left to right by their mean position over time.
     """
     tracker = FaceTracker(detector or Haar(), every=True)
-    sights: dict[int, list[Sighting]] = {}
+    noted: dict[int, array[float]] = {}  # flat: an hour of small tuples would take 20 MB a face
     v = 0
     for v, frame in enumerate(frames, 1):
         tracker.step(frame)
         for face in tracker.faces:
             if face.hits >= MIN_HITS:
-                x, y, side = face.box.tolist()
-                sights.setdefault(face.id, []).append((v - 1, x, y, side, face.roll))
+                row = (v - 1, *face.box.tolist(), face.roll)
+                noted.setdefault(face.id, array("d")).extend(row)
+    sights = {identity: np.asarray(flat).reshape(-1, 5) for identity, flat in noted.items()}
     least = max(min(FPS, v // 4), _MIN_SHARE * v)
     groups = [g for g in _grouped(sights) if sum(len(sights[i]) for i in g) >= least]
     found = []
     for group in groups:
         track, box = np.full(v, -1, np.int32), np.zeros((v, 4), np.float32)
         for identity in group:
-            rows = np.array(sights[identity])
+            rows = sights[identity]
             track[rows[:, 0].astype(int)] = identity
             box[rows[:, 0].astype(int)] = rows[:, 1:]
         found.append(Person(track, box))
     return sorted(found, key=lambda person: person.centre)
 
 
-def _grouped(sights: dict[int, list[Sighting]]) -> list[list[int]]:
+def _grouped(sights: dict[int, Sightings]) -> list[list[int]]:
     """Ids of unbroken sights, put together by person; none overlap in time."""
     groups: list[list[int]] = []
-    for identity, rows in sorted(sights.items(), key=lambda item: item[1][0]):
+    for identity, rows in sorted(sights.items(), key=lambda item: tuple(item[1][0])):
         start, x, y, side, _ = rows[0]
         best, nearest = None, _REJOIN
         for group in groups:

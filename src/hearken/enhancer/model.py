@@ -192,7 +192,8 @@ class Enhancer:
         Raises:
             UsageError: shapes that cannot be what they are said to be.
         """
-        _check(samples, crops, found, sight)
+        _check(samples)
+        _check_crops(crops, found, sight)
         if crops is not None:
             faces = np.ones(len(crops), bool) if found is None else found
             sight = self.look(zip(crops, faces, strict=True))
@@ -202,29 +203,39 @@ class Enhancer:
             at += block.shape[-1]
         return out
 
-    def stream(self, samples: Audio, sight: Sight | None = None) -> Iterator[Audio]:
-        """The result of `enhance` in blocks, one after the other, of [T] or [2, T]."""
-        _check(samples, None, None, sight)
-        return self._blocks(samples, sight)
+    def stream(
+        self, samples: Audio | Iterator[Audio], sight: Sight | None = None
+    ) -> Iterator[Audio]:
+        """The result of `enhance` in blocks, one after the other.
 
-    def _blocks(self, samples: Audio, sight: Sight | None) -> Iterator[Audio]:
-        total = -(-samples.shape[-1] // SAMPLES_PER_FRAME)
-        if total <= _WHOLE_FRAMES:
-            yield self._piece(samples, sight, 0, total)
-            return
-        held = np.zeros((*samples.shape[:-1], 0), np.float32)
-        for start, end in _chunks(total):
-            piece = self._piece(samples, sight, start, end)
-            _fade_in(piece, held)
+        Args:
+            samples: all of the sound, [T] or [2, T], or an iterator of its blocks, of any
+                length; no more than 16 s of them are held.
+            sight: as in `enhance`.
+
+        Raises:
+            UsageError: as `enhance`; of an iterator's block, when it comes.
+        """
+        if isinstance(samples, np.ndarray):
+            _check(samples)
+            return self._blocks(iter([samples]), sight)
+        return self._blocks(_checked(samples), sight)
+
+    def _blocks(self, samples: Iterator[Audio], sight: Sight | None) -> Iterator[Audio]:
+        held: Audio | None = None
+        for start, sound, last in _pieces(samples):
+            piece = self._piece(sound, sight, start)
+            if held is not None:
+                _fade_in(piece, held)
             ready = piece.shape[-1]
-            if end < total:
+            if not last:
                 ready -= _OVERLAP_FRAMES * SAMPLES_PER_FRAME
             yield piece[..., :ready]
             held = piece[..., ready:]
 
-    def _piece(self, samples: Audio, sight: Sight | None, start: int, end: int) -> Audio:
-        """Enhanced sound of the video frames `start` to `end`."""
-        sound = samples[..., start * SAMPLES_PER_FRAME : end * SAMPLES_PER_FRAME]
+    def _piece(self, sound: Audio, sight: Sight | None, start: int) -> Audio:
+        """Enhanced sound, of which the first sample belongs to the video frame `start`."""
+        end = start + _frames(sound)
         if not sound.size:
             return np.zeros(sound.shape, np.float32)
         mix = torch.from_numpy(np.array(sound, np.float32)).to(self.device)
@@ -257,40 +268,59 @@ def _better_ear(mask_BKF: Tensor, spec_BKF: Tensor) -> int:
     return int(share.argmax())
 
 
-def _check(
-    samples: Audio, crops: Crops | None, found: NDArray[np.bool_] | None, sight: Sight | None
-) -> None:
+def _check(samples: Audio) -> None:
     if samples.ndim != 1 and (samples.ndim != 2 or len(samples) != 2):
         raise UsageError(
             f"enhance takes mono [T] or two ears [2, T] at {SAMPLE_RATE} Hz, got {samples.shape}"
         )
-    if crops is not None and sight is not None:
-        raise UsageError("enhance takes crops or the sight that was made of them, not both")
     if not np.isfinite([samples.min(initial=0.0), samples.max(initial=0.0)]).all():
         raise UsageError("enhance takes finite samples; some are NaN or infinite")
+
+
+def _checked(blocks: Iterator[Audio]) -> Iterator[Audio]:
+    for block in blocks:
+        _check(block)
+        yield block
+
+
+def _check_crops(crops: Crops | None, found: NDArray[np.bool_] | None, sight: Sight | None) -> None:
+    if crops is not None and sight is not None:
+        raise UsageError("enhance takes crops or the sight that was made of them, not both")
     if crops is not None and (crops.ndim != 3 or crops.shape[1:] != (CROP_SIZE, CROP_SIZE)):
         raise UsageError(f"crops must be [V, {CROP_SIZE}, {CROP_SIZE}], got {crops.shape}")
     if found is not None and (crops is None or found.shape != (len(crops),)):
         raise UsageError("found must say, for each of the crops, whether a face is in it")
 
 
-def _chunks(total: int) -> Iterator[tuple[int, int]]:
-    """Spans of video frames that overlap by `_OVERLAP_FRAMES` and cover 0..total.
+def _frames(sound: Audio) -> int:
+    """Video frames that a sound [T] or [2, T] takes up, the last one perhaps in part."""
+    return -(-int(sound.shape[-1]) // SAMPLES_PER_FRAME)
 
-    >>> list(_chunks(500))
-    [(0, 300), (250, 500)]
+
+def _pieces(blocks: Iterator[Audio]) -> Iterator[tuple[int, Audio, bool]]:
+    """Pieces that overlap by `_OVERLAP_FRAMES`: the first video frame, the sound, is it the last.
+
+    >>> sound = np.zeros(500 * SAMPLES_PER_FRAME, np.float32)
+    >>> [(start, _frames(piece), last) for start, piece, last in _pieces(iter([sound]))]
+    [(0, 300, False), (250, 250, True)]
     """
-    start = 0
-    while True:
-        end = min(start + _CHUNK_FRAMES, total)
-        if end == total:
-            yield start, end
-            return
-        if total - end < _OVERLAP_FRAMES:  # no crumb of a last piece
-            yield start, total
-            return
-        yield start, end
-        start = end - _OVERLAP_FRAMES
+    held = next(blocks, np.zeros(0, np.float32))
+    start, most = 0, _WHOLE_FRAMES
+    while _frames(held := _filled(held, blocks, most)) > most:
+        yield start, held[..., : _CHUNK_FRAMES * SAMPLES_PER_FRAME], False
+        held = held[..., (_CHUNK_FRAMES - _OVERLAP_FRAMES) * SAMPLES_PER_FRAME :]
+        start += _CHUNK_FRAMES - _OVERLAP_FRAMES
+        most = _CHUNK_FRAMES + _OVERLAP_FRAMES - 1  # no crumb of a last piece
+    yield start, held, True
+
+
+def _filled(held: Audio, blocks: Iterator[Audio], most: int) -> Audio:
+    """`held` and as many blocks as make it more than `most` video frames, or all there are."""
+    parts, count = [held], held.shape[-1]
+    while count <= most * SAMPLES_PER_FRAME and (block := next(blocks, None)) is not None:
+        parts.append(block)
+        count += block.shape[-1]
+    return np.concatenate(parts, axis=-1) if len(parts) > 1 else held
 
 
 def _fade_in(piece: Audio, held: Audio) -> None:

@@ -200,7 +200,7 @@ def _learn(
         losses, norm = _step(config, state, batch, team)
         state.step = step + 1
         values = {f"loss/{k}": v for k, v in losses.items()} | {
-            "optimizer/lr": _rate(config, step),
+            "optimizer/lr": trapezoid(config, step),
             "optimizer/grad_norm": norm,
             "time/step_s": time.monotonic() - began,
         }
@@ -217,7 +217,7 @@ def _step(
 ) -> tuple[dict[str, float], float]:
     """One update; a step whose gradient is not finite is left out."""
     device = next(state.pupil.parameters()).device
-    state.optimizer.rate(_rate(config, state.step))
+    state.optimizer.rate(trapezoid(config, state.step))
     with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
         losses = state.pupil(
             {k: v.to(device) for k, v in batch.items()}, hear_only=state.step < config.hear_first
@@ -298,16 +298,6 @@ def _rows(lengths: np.ndarray[Any, Any], batch: int, seed: int, step: int) -> li
     ordered = np.concatenate([p[np.argsort(lengths[p], kind="stable")] for p in pools])
     chosen = rng.permutation(per_epoch)[place]
     return [int(i) for i in ordered[chosen * batch : (chosen + 1) * batch]]
-
-
-def _rate(config: Config, step: int) -> float:
-    return trapezoid(
-        step,
-        peak=config.lr,
-        steps=config.steps,
-        warmup=config.warmup,
-        cooldown=config.cooldown,
-    )
 
 
 def _state(config: Config, critic: Critic) -> State:

@@ -149,7 +149,7 @@ def _learn(config: Config, run: Run, state: State, lessons: Lessons, trial: Less
         state.step = step + 1
         values = {
             "loss/spans": loss,
-            "optimizer/lr": _rate(config, step),
+            "optimizer/lr": trapezoid(config, step),
             "optimizer/grad_norm": norm,
             "time/step_s": time.monotonic() - began,
         }
@@ -168,7 +168,7 @@ def _step(
     locator = state.locator
     device = next(locator.parameters()).device
     for group in state.optimizer.param_groups:
-        group["lr"] = _rate(config, state.step)
+        group["lr"] = trapezoid(config, state.step)
     with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
         chain = locator(*(part.to(device) for part in _heard(sound)))
     loss = locator.loss(chain, [lessons.truths[r] for r in rows])
@@ -215,16 +215,6 @@ def _state(config: Config, critic: Critic, lessons: Lessons) -> State:
     locator = Locator(channels, critic.hop_s, config.width).to(pick(config.device))
     adam = torch.optim.AdamW(locator.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     return State(locator, adam)
-
-
-def _rate(config: Config, step: int) -> float:
-    return trapezoid(
-        step,
-        peak=config.lr,
-        steps=config.steps,
-        warmup=config.warmup,
-        cooldown=config.cooldown,
-    )
 
 
 def _save(state: State, run: Run) -> None:

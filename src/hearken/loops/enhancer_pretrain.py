@@ -226,7 +226,7 @@ def main(config: Config) -> dict[str, float]:
         last: dict[str, float] = {}
         for step in run.progress(config.steps, start, "enhancer-pretrain"):
             begun = time.monotonic()
-            rate = _rate(config, step)
+            rate = trapezoid(config, step)
             optimizer.rate(rate)
             row = _step(task.train(), next(batches), where, optimizer, config)
             state["skipped"] += row.pop("skipped")
@@ -309,16 +309,6 @@ def _restored(run: Run, config: Config, net: MaskNet, optimizer: Optimizer) -> d
     checkpoint.set_rng_state(kept["rng"])
     run.rewind(kept["step"])
     return {k: kept[k] for k in ("step", "best", "skipped")}
-
-
-def _rate(config: Config, step: int) -> float:
-    return trapezoid(
-        step,
-        peak=config.lr,
-        steps=config.steps,
-        warmup=config.warmup,
-        cooldown=config.cooldown,
-    )
 
 
 def _shape(config: Config) -> EnhancerConfig:

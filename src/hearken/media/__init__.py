@@ -1,6 +1,7 @@
 """Sound and picture in and out, and nothing of them trusted on the way in.
 
-    load, load_audio, read_blocks      any sound or video file -> 16 kHz mono
+    load, load_audio                   any sound or video file -> 16 kHz mono
+    scan, read_blocks                  the same of any length: what it is, then its blocks
     iter_frames, video_info, has_video pictures on the 25 fps clock of that sound
     write_audio, write_video, mux      out again, atomically; mux keeps the picture as it is
     resample, effective_bandwidth_hz   the arithmetic between
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from hearken.media._files import atomic
 from hearken.media._limits import Limits
-from hearken.media._load import load, load_audio, read_blocks
+from hearken.media._load import load, load_audio, read_blocks, scan
 from hearken.media._mux import mux
 from hearken.media._signal import effective_bandwidth_hz, resample
 from hearken.media._video import VideoInfo, has_video, iter_frames, video_info
@@ -33,6 +34,7 @@ __all__ = [
     "mux",
     "read_blocks",
     "resample",
+    "scan",
     "video_info",
     "write_audio",
     "write_video",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from hearken.media._limits import Limits
 from hearken.media._signal import Bandwidth, Resampler, check_rate, pick_channel
 from hearken.nouns import SAMPLE_RATE, Audio, Clip, Source
 
-__all__ = ["load", "load_audio", "read_blocks"]
+__all__ = ["load", "load_audio", "read_blocks", "scan"]
 
 _SILENT = 2.0**-15  # peaks up to one 16-bit step are digital silence
 _GROWTH = 240 * SAMPLE_RATE  # samples by which the array of a sound that is being read grows
@@ -67,6 +67,31 @@ def load(
             return _clip(sound, channel, handle.name, sha256, allow_silent)
 
 
+def scan(
+    source: str | Path | bytes, *, channel: int | str = "mix", limits: Limits | None = None
+) -> tuple[Source, int]:
+    """What `load` tells of a sound, in bounded memory: it is read to its end and not kept.
+
+    What passes `scan` can be read with `read_blocks`, for as many samples.
+
+    Args:
+        source: a path, or the bytes of a file.
+        channel: "mix" (the mean of all), "left", "right", or a number from 0.
+        limits: caps on the input; `Limits()` where None.
+
+    Returns:
+        the record, and the number of samples at 16 kHz.
+
+    Raises:
+        MediaError, LimitError, UsageError: as `load`.
+    """
+    limits = limits or Limits()
+    with opened(source, limits) as handle:
+        sha256 = handle.sha256()
+        with open_sound(handle, limits) as sound:
+            return _read(sound, channel, handle.name, sha256, False, lambda piece: None)
+
+
 def load_audio(path: str | Path | bytes, **options: Any) -> Audio:
     """`load(path, ...)` for the samples alone: [T] float32, 16 kHz."""
     return load(path, **options).samples
@@ -94,12 +119,30 @@ def _array(source: tuple[NDArray[Any], int]) -> tuple[NDArray[np.float32], int]:
 
 
 def _clip(sound: Sound, channel: int | str, path: str, sha256: str, allow_silent: bool) -> Clip:
+    kept = _Kept()
+    record, count = _read(sound, channel, path, sha256, allow_silent, kept.add)
+    return Clip(kept.cut(count), record)
+
+
+def _read(
+    sound: Sound,
+    channel: int | str,
+    path: str,
+    sha256: str,
+    allow_silent: bool,
+    take: Callable[[Audio], None],
+) -> tuple[Source, int]:
+    """Read all of a sound, give each piece at 16 kHz away, and tell what it was and how long."""
     name = path or "<array>"
     meter, counted = Bandwidth(sound.sr), [0]
-    samples = _joined(_mono_16k(sound, channel, name, meter, counted))
-    if not len(samples):
+    count, peak = 0, 0.0
+    for piece in _mono_16k(sound, channel, name, meter, counted):
+        take(piece)
+        count += len(piece)
+        peak = max(peak, float(piece.max(initial=0.0)), -float(piece.min(initial=0.0)))
+    if not count:
         raise MediaError(f"{name}: holds no sound (under one sample at {SAMPLE_RATE} Hz)")
-    if not allow_silent and _is_silent(samples):
+    if not allow_silent and peak <= _SILENT:
         raise MediaError(_silent_message(name, channel, sound.channels))
     record = Source(
         path=path,
@@ -111,20 +154,28 @@ def _clip(sound: Sound, channel: int | str, path: str, sha256: str, allow_silent
         effective_bandwidth_hz=meter.hz(),
         has_video=sound.has_video,
     )
-    return Clip(samples, record)
+    return record, count
 
 
-def _joined(pieces: Iterator[Audio]) -> Audio:
-    """The pieces end to end, in an array that grows in place: they are never held twice."""
-    samples, count = np.zeros(0, np.float32), 0
-    for piece in pieces:
-        if count + len(piece) > len(samples):
+class _Kept:
+    """Pieces end to end, in an array that grows in place: they are never held twice."""
+
+    def __init__(self) -> None:
+        self._samples = np.zeros(0, np.float32)
+        self._count = 0
+
+    def add(self, piece: Audio) -> None:
+        end = self._count + len(piece)
+        if end > len(self._samples):
             room = max(_GROWTH, len(piece))
-            samples.resize(len(samples) + room, refcheck=False)
-        samples[count : count + len(piece)] = piece
-        count += len(piece)
-    samples.resize(count, refcheck=False)
-    return samples
+            self._samples.resize(len(self._samples) + room, refcheck=False)
+        self._samples[self._count : end] = piece
+        self._count = end
+
+    def cut(self, count: int) -> Audio:
+        """The first `count` samples; nothing can be added after."""
+        self._samples.resize(count, refcheck=False)
+        return self._samples
 
 
 def _mono_16k(
@@ -144,10 +195,6 @@ def _mono_16k(
             meter.push(mono)
         yield np.clip(change.push(mono), -1.0, 1.0)
     yield np.clip(change.push(np.zeros(0, np.float32), last=True), -1.0, 1.0)
-
-
-def _is_silent(samples: Audio) -> bool:
-    return bool(max(samples.max(), -samples.min()) <= _SILENT)
 
 
 def _silent_message(name: str, channel: int | str, channels: int) -> str:

@@ -9,12 +9,12 @@ convolutions are ([out, in x size]) where that is asked for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-__all__ = ["Optimizer", "trapezoid"]
+__all__ = ["Optimizer", "Schedule", "trapezoid"]
 
 _EDGES = ("embed", "lm_head", "probe", "head")
 
@@ -94,15 +94,36 @@ def _edge(name: str) -> bool:
     return any(word in name for word in _EDGES)
 
 
-def trapezoid(step: int, *, peak: float, steps: int, warmup: int, cooldown: int) -> float:
+class Schedule(Protocol):
+    """The fields of a loop's Config that `trapezoid` reads."""
+
+    @property
+    def lr(self) -> float:
+        """Of the plateau."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """In all."""
+        ...
+
+    @property
+    def warmup(self) -> int:
+        """Steps of the rise."""
+        ...
+
+    @property
+    def cooldown(self) -> int:
+        """Steps of the fall, the last ones."""
+        ...
+
+
+def trapezoid(config: Schedule, step: int) -> float:
     """The learning rate of a step: a rise, a plateau, a linear fall to a hundredth.
 
     The end can be put off without having been foreseen: the rate before the fall knows nothing of
     `steps`.
-
-    >>> [trapezoid(k, peak=1.0, steps=8, warmup=2, cooldown=4) for k in (0, 1, 4, 6)]
-    [0.5, 1.0, 1.0, 0.5]
     """
-    rise = (step + 1) / max(1, warmup)
-    fall = max(0.01, (steps - step) / max(1, cooldown))
-    return peak * min(1.0, rise, fall)
+    rise = (step + 1) / max(1, config.warmup)
+    fall = max(0.01, (config.steps - step) / max(1, config.cooldown))
+    return config.lr * min(1.0, rise, fall)
