@@ -192,7 +192,9 @@ def heard(
     else:
         passed = zip(checked.said.faults, checked.verified, strict=True)
         faults = [FaultRecord(**_fault(f, exact), verified=by) for f, by in passed]
-        dropped = [DroppedRecord(**_fault(d.fault, exact), reason=d.reason) for d in checked.dropped]
+        dropped = [
+            DroppedRecord(**_fault(d.fault, exact), reason=d.reason) for d in checked.dropped
+        ]
     return Record(
         key=key,
         path=as_unicode(path),
@@ -220,9 +222,7 @@ def _fault(fault: Fault, exact: bool) -> dict[str, Any]:
         "severity": fault.severity,
         "detail": fault.detail,
         "confidence": (
-            fault.confidence
-            if exact or fault.confidence is None
-            else round(fault.confidence, 4)
+            fault.confidence if exact or fault.confidence is None else round(fault.confidence, 4)
         ),
     }
 

@@ -58,6 +58,8 @@ class Config:
     """Enhancer to start from, and the frozen base; default: the one shipped."""
     critic: str = ""
     """Folder or hub name of the critic; default: the one shipped."""
+    judge_url: str = ""
+    """Address of a critic elsewhere, http://host:port/v1; --critic is then its name there."""
     rater: str = ""
     """Folder or hub name of the rater of words; default: the one shipped."""
     reward: Variant = "words"
@@ -188,8 +190,8 @@ def main(config: Config, tools: Tools | None = None) -> dict[str, float]:
     team = Processes.join(cpu=where.type == "cpu")
     base = Enhancer.from_pretrained(config.weights, device=where).net.requires_grad_(False)
     net = _trainable(copy.deepcopy(base))
-    judge = Judge((tools := tools or Tools.load(config.critic, config.rater, config.device)).listen,
-                  max_failed_frac=config.max_failed_frac, patience=config.patience)  # fmt: skip
+    tools = tools or Tools.load(config.critic, config.rater, config.device, config.judge_url)
+    judge = Judge(tools.listen, max_failed_frac=config.max_failed_frac, patience=config.patience)
     state = State(net, torch.optim.Adam(net.parameters(), lr=config.lr), judge)
     with Run.open(config.out, config, resume=config.resume, main=team.rank == 0) as run:
         if config.resume and run.checkpoint.exists():

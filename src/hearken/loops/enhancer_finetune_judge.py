@@ -13,6 +13,7 @@ from hearken.enhancer.net import MaskNet
 from hearken.errors import MetricError
 from hearken.feedback.guard import Judge, Listen
 from hearken.feedback.rating import Rater
+from hearken.feedback.remote import RemoteCritic
 from hearken.feedback.reward import (
     Rate,
     Rewards,
@@ -42,15 +43,13 @@ class Tools:
     dnsmos: Callable[[Audio], float]
 
     @classmethod
-    def load(cls, critic: str, rater: str, device: str) -> Tools:
-        """A critic and a rater by folder or hub name; "" for those that are shipped."""
-        from hearken.critic.model import Critic
+    def load(cls, critic: str, rater: str, device: str, judge_url: str = "") -> Tools:
+        """A critic and a rater by folder or hub name; "" for those that are shipped.
 
-        return cls(
-            Critic.from_pretrained(critic or None, device=device).listen,
-            Rater.from_pretrained(rater or None),
-            _dnsmos_ovrl,
-        )
+        With `judge_url` the critic is the one behind that address, and `critic` its name there.
+        """
+        return cls(_listener(critic, device, judge_url), Rater.from_pretrained(rater or None),
+                   _dnsmos_ovrl)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,8 @@ def worth(
         ratings = rate_words(told, tools.rate).reshape(clips, group)
         rewards = relative(ratings, rate_words(base_told, tools.rate))
         rewards = shuffled(rewards) if variant == "shuffled" else rewards
-    return Judged(rewards, asked, failed, {**_summary(rewards), **_quoted(told, base_told)})
+    log = {**_summary(rewards), **_quoted(told, base_told), **_retries(tools.listen)}
+    return Judged(rewards, asked, failed, log)
 
 
 def heard(sounds_GT: Tensor, length: int) -> list[Audio | None]:
@@ -184,6 +184,21 @@ def _quoted(
     for name, said in (("critic/raw", told[0]), ("critic/raw_base", base[0])):
         quotes[name] = None if said is None else said.raw or said.words
     return quotes
+
+
+def _listener(critic: str, device: str, judge_url: str) -> Listen:
+    if judge_url:
+        from hearken.critic.grammar import parse
+        from hearken.critic.prompt import prompt
+
+        return RemoteCritic.connect(judge_url, parse, prompt=prompt("describe"), model=critic)
+    from hearken.critic.model import Critic
+
+    return Critic.from_pretrained(critic or None, device=device).listen
+
+
+def _retries(listen: Listen) -> dict[str, object]:
+    return {"critic/retried": listen.retried} if isinstance(listen, RemoteCritic) else {}
 
 
 def _dnsmos_ovrl(sound: Audio) -> float:
