@@ -225,6 +225,8 @@ class RemoteCritic:
             connection.close()
         if len(answer) > _LONGEST_ANSWER:
             raise HTTPException(f"an answer of more than {_LONGEST_ANSWER} bytes")
+        if response.length:  # `read` with a size does not tell
+            raise HTTPException(f"the answer was cut off, {response.length} bytes before its end")
         return response.status, response.getheader("Retry-After") or "", answer
 
 
