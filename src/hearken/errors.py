@@ -8,6 +8,7 @@
     │   └── ManifestError     a list, csv or folder whose layout is not what it should be
     ├── GrammarError          words that do not follow the critic's grammar; names the place
     ├── MetricError           one metric on one clip could not be computed
+    ├── RemoteError           a critic behind an address that did not answer, or not as it should
     ├── CheckpointError       weights or a run folder that cannot be loaded, resumed or overwritten
     └── JudgeError            the critic, as judge, failed too often: the run stops
 
@@ -26,6 +27,7 @@ __all__ = [
     "ManifestError",
     "MediaError",
     "MetricError",
+    "RemoteError",
     "UsageError",
     "require",
 ]
@@ -71,6 +73,10 @@ class GrammarError(HearkenError, ValueError):
 
 class MetricError(HearkenError):
     """One metric on one clip could not be computed (silence in PESQ, lengths that differ)."""
+
+
+class RemoteError(HearkenError):
+    """A critic behind an address failed on one clip: not reached, too late, or not understood."""
 
 
 class CheckpointError(HearkenError):

@@ -38,7 +38,8 @@ def test_answers_in_half_a_second(args: list[str], code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [["--help"], ["listen", "missing.wav"], ["enhance", "x", "-o", "o"]]
+    "args",
+    [["--help"], ["listen", "missing.wav"], ["enhance", "x", "-o", "o"], ["serve", "--help"]],
 )
 def test_no_heavy_import_before_a_file_is_there(args: list[str]) -> None:
     code = (

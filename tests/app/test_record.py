@@ -52,6 +52,13 @@ def test_the_published_schema_is_the_models_own() -> None:
     assert json.loads(PUBLISHED.read_text()) == schema()
 
 
+def test_probabilities_stand_in_a_line_only_where_there_are_some() -> None:
+    assert "probs" not in record().line()
+    probs = (0.1, 0.2, 0.3, 0.25, 0.15)
+    exact = record(scores={"noise": ScoreRecord(value=3.15, lo=1, hi=5, probs=probs)})
+    assert Record.model_validate_json(exact.line()) == exact
+
+
 def test_a_record_survives_its_line() -> None:
     line = record().line()
     assert "\n" not in line

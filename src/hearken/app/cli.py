@@ -168,6 +168,24 @@ def _demo(args: Namespace) -> int:
     return demo.run(options)
 
 
+def _serve(args: Namespace) -> int:
+    from hearken.app import serve
+
+    options = serve.Options(
+        host=args.host,
+        port=args.port,
+        model=args.critic,
+        revision=args.revision,
+        device=args.device,
+        seed=args.seed,
+        batch_size=args.batch_size,
+        queue=args.queue,
+        max_bytes=args.max_bytes,
+        max_seconds=args.max_seconds,
+    )
+    return serve.run(options)
+
+
 def _export(args: Namespace) -> int:
     from hearken.app import graphs
 
@@ -184,6 +202,7 @@ _COMMANDS = {
     "demo": _demo,
     "listen": _listen,
     "enhance": _enhance,
+    "serve": _serve,
     "export": _export,
     "data": _data,
 }

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 __all__ = ["SCHEMA_VERSION", "Failure", "as_unicode"]
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 
 
 def as_unicode(name: str) -> str:

@@ -66,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     _demo(commands)
     _listen(commands)
     _enhance(commands)
+    _serve(commands)
     _export(commands)
     for group, words in (
         ("train", "train the critic, the enhancer or the rating model"),
@@ -189,6 +190,30 @@ def _enhance(commands: Any) -> None:
     _models(p, enhancer=True)
 
 
+def _serve(commands: Any) -> None:
+    p = _command(
+        commands,
+        "serve",
+        "answer for the critic at an address, for runs elsewhere",
+        "OpenAI's chat completions with input_audio parts; prints its URL, which is what 'hearken "
+        "train enhancer-finetune --judge-url' takes. There is no encryption: keep it in a network "
+        "that is trusted. HEARKEN_JUDGE_KEY, where set, must be borne by every request.",
+    )
+    p.add_argument("--host", default="127.0.0.1", metavar="ADDR", help="default: 127.0.0.1")
+    p.add_argument("--port", type=int, default=8077, metavar="N",
+                   help="0 for any that is free (default: 8077)")  # fmt: skip
+    p.add_argument("--batch-size", type=int, default=16, metavar="N",
+                   help="clips heard together (default: 16); with 1 no answer depends on its "
+                   "neighbours, to the bit")  # fmt: skip
+    p.add_argument("--queue", type=int, default=64, metavar="N",
+                   help="requests that may wait; more get status 503 (default: 64)")  # fmt: skip
+    p.add_argument("--max-bytes", type=int, default=2**24, metavar="N",
+                   help="refuse requests of more bytes (default: 16 MiB)")  # fmt: skip
+    p.add_argument("--max-seconds", type=float, default=600.0, metavar="N",
+                   help="refuse clips of more seconds (default: 600)")  # fmt: skip
+    _models(p, critic=True, named=True)
+
+
 def _export(commands: Any) -> None:
     p = _command(
         commands,
@@ -290,8 +315,11 @@ def _media(p: argparse.ArgumentParser) -> None:
         )
 
 
-def _models(p: argparse.ArgumentParser, *, critic: bool = False, enhancer: bool = False) -> None:
-    both = critic and enhancer
+def _models(
+    p: argparse.ArgumentParser, *, critic: bool = False, enhancer: bool = False, named: bool = False
+) -> None:
+    """The flags of the models in use; `named` calls one --critic or --enhancer also when alone."""
+    both = named or (critic and enhancer)
     if critic:
         p.add_argument("--critic" if both else "--model", dest="critic", metavar="NAME|DIR",
                        help="critic checkpoint (default: the small one shipped)")  # fmt: skip

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Row = Record | Failure
 
-__all__ = ["Ear", "Options", "ahead", "load_critic", "progress", "records", "run"]
+__all__ = ["Ear", "Hearer", "Options", "ahead", "load_critic", "progress", "records", "run"]
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -145,7 +145,7 @@ def records(
     inputs: Sequence[Input], options: Options, load: Callable[[Options], Ear]
 ) -> Iterator[tuple[Row, Clip | None]]:
     """One (record, clip) for each input, in order; clip is None where it failed."""
-    hearer = _Hearer(options, load)
+    hearer = Hearer(options, load)
     batch: list[tuple[Input, Clip | str]] = []
     for item, found in ahead(inputs, lambda i: _decode(i, options), options.num_workers):
         batch.append((item, found))
@@ -199,16 +199,20 @@ def ahead(items: Iterable[A], work: Callable[[A], B], workers: int) -> Iterator[
                 future.cancel()
 
 
-class _Hearer:
-    """The critic, loaded at the first clip that decoded."""
+class Hearer:
+    """The critic, loaded at the first clip that decoded; its rows are `exact` where asked."""
 
-    def __init__(self, options: Options, load: Callable[[Options], Ear]) -> None:
+    def __init__(
+        self, options: Options, load: Callable[[Options], Ear], *, exact: bool = False
+    ) -> None:
         self.options = options
         self.load = load
+        self.exact = exact
         self.ear: Ear | None = None
         self.model: ModelRecord | None = None
 
     def rows(self, batch: Sequence[tuple[Input, Clip | str]]) -> Iterator[tuple[Row, Clip | None]]:
+        """The row of each input, and its clip; a clip that is words is why there is none."""
         clips = [c for _, c in batch if not isinstance(c, str)]
         answers = self.hear(clips) if clips else []
         said = iter(zip(answers, self.check(clips, answers), strict=True))
@@ -219,7 +223,8 @@ class _Hearer:
                 yield self._heard(item, clip, *next(said)), clip
 
     def hear(self, clips: Sequence[Clip]) -> Sequence[Description | HearkenError]:
-        ear = self._ready()
+        """What the critic says of each clip, or the error in its place."""
+        ear = self.ready()
         try:
             return ear.listen([c.samples for c in clips], batch_size=self.options.batch_size)
         except HearkenError:  # one clip of the batch: ask for each alone, to learn which
@@ -241,7 +246,7 @@ class _Hearer:
         heard, said = zip(*readable, strict=True)
         passed = iter(
             verify(
-                self._ready(),
+                self.ready(),
                 heard,
                 said,
                 depth=self.options.verify,
@@ -257,7 +262,8 @@ class _Hearer:
         except HearkenError as e:
             return e
 
-    def _ready(self) -> Ear:
+    def ready(self) -> Ear:
+        """The critic, loaded now if it was not."""
         if self.ear is None:
             self.ear = self.load(self.options)
             self.model = model_record(self.ear)
@@ -271,7 +277,7 @@ class _Hearer:
     ) -> Record:
         from hearken.app.record import about, failed, heard
 
-        ear, model = self._ready(), self.model
+        ear, model = self.ready(), self.model
         assert model is not None
         if isinstance(said, HearkenError):
             raw = getattr(said, "text", None)
@@ -287,6 +293,7 @@ class _Hearer:
             decode=self._decode(ear),
             warnings=warnings_of(clip, ear.window_s),
             metrics=against_reference(item, clip, self.options.ref),
+            exact=self.exact,
         )
 
     def _decode(self, ear: Ear) -> dict[str, float | int | str | bool | None]:

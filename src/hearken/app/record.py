@@ -47,6 +47,9 @@ class ScoreRecord(_Frozen):
     higher_is_better: bool | None = Field(
         True, description="null for speed, where 3 is normal, 1 slow and 5 fast"
     )
+    probs: tuple[float, float, float, float, float] | None = Field(
+        None, description="of the digits 1..5, from hearken serve; else not there"
+    )
 
 
 class FaultRecord(_Frozen):
@@ -114,8 +117,12 @@ class Record(_Frozen):
 
     def line(self) -> str:
         """The record as one line of JSON, without the newline."""
-        unchecked: Any = {"dropped": True, "faults": {"__all__": {"verified"}}}
-        return self.model_dump_json(exclude=unchecked if self.dropped is None else None)
+        unasked: dict[str, Any] = {}
+        if self.dropped is None:
+            unasked |= {"dropped": True, "faults": {"__all__": {"verified"}}}
+        if all(score.probs is None for score in self.scores.values()):
+            unasked["scores"] = {"__all__": {"probs"}}
+        return self.model_dump_json(exclude=unasked)
 
 
 class FaceRecord(_Frozen):
@@ -169,25 +176,30 @@ def heard(
     decode: Mapping[str, float | int | str | bool | None],
     warnings: list[str],
     metrics: dict[str, float | None] | None = None,
+    exact: bool = False,
 ) -> Record:
     """The row of a clip that was heard. Dimensions and faults are in the critic's own order.
 
-    With `checked`, the faults are those that passed, each with what bears it out.
+    With `checked`, the faults are those that passed, each with what bears it out. With `exact`,
+    nothing that the critic said is rounded, and scores come with their probabilities: a program
+    that reads the row has the whole description.
     """
     from hearken.nouns import DIMENSIONS
 
     if checked is None:
-        faults = [FaultRecord(**_fault(f)) for f in said.faults]
+        faults = [FaultRecord(**_fault(f, exact)) for f in said.faults]
         dropped = None
     else:
         passed = zip(checked.said.faults, checked.verified, strict=True)
-        faults = [FaultRecord(**_fault(f), verified=by) for f, by in passed]
-        dropped = [DroppedRecord(**_fault(d.fault), reason=d.reason) for d in checked.dropped]
+        faults = [FaultRecord(**_fault(f, exact), verified=by) for f, by in passed]
+        dropped = [
+            DroppedRecord(**_fault(d.fault, exact), reason=d.reason) for d in checked.dropped
+        ]
     return Record(
         key=key,
         path=as_unicode(path),
         **about(clip),
-        scores={d: _score(d, said.scores[d]) for d in DIMENSIONS if d in said.scores},
+        scores={d: _score(d, said.scores[d], exact) for d in DIMENSIONS if d in said.scores},
         text=said.words,
         raw=said.raw,
         faults=faults,
@@ -199,17 +211,19 @@ def heard(
     )
 
 
-def _fault(fault: Fault) -> dict[str, Any]:
+def _fault(fault: Fault, exact: bool) -> dict[str, Any]:
     from hearken.nouns import FAULT_TYPES
 
     return {
-        "start": round(fault.start_s, 3),
-        "end": round(fault.end_s, 3),
+        "start": fault.start_s if exact else round(fault.start_s, 3),
+        "end": fault.end_s if exact else round(fault.end_s, 3),
         "type": fault.type,
         "dimension": FAULT_TYPES[fault.type].dimension,
         "severity": fault.severity,
         "detail": fault.detail,
-        "confidence": None if fault.confidence is None else round(fault.confidence, 4),
+        "confidence": (
+            fault.confidence if exact or fault.confidence is None else round(fault.confidence, 4)
+        ),
     }
 
 
@@ -226,16 +240,18 @@ def about(clip: Clip) -> dict[str, Any]:
     }
 
 
-def _score(dimension: str, score: Score) -> ScoreRecord:
+def _score(dimension: str, score: Score, exact: bool) -> ScoreRecord:
     from hearken.critic.interval import interval
 
     lo, hi = interval(score.probs)
+    value = min(5.0, max(1.0, float(score.value)))
     return ScoreRecord(
-        value=round(min(5.0, max(1.0, float(score.value))), 4),
+        value=value if exact else round(value, 4),
         lo=round(lo, 4),
         hi=round(hi, 4),
         scale=(1, 5),
         higher_is_better=None if dimension == "speed" else True,
+        probs=score.probs if exact else None,
     )
 
 

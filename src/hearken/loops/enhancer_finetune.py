@@ -62,6 +62,8 @@ class Config(Recipe):
     """Enhancer to start from, and the frozen base; default: the one shipped."""
     critic: str = ""
     """Folder or hub name of the critic; default: the one shipped."""
+    judge_url: str = ""
+    """Address of a critic elsewhere, http://host:port/v1; --critic is then its name there."""
     rater: str = ""
     """Folder or hub name of the rater of words; default: the one shipped."""
     learns: Literal["all", "convolutions"] = "all"
@@ -168,7 +170,7 @@ def main(config: Config, tools: Tools | None = None) -> dict[str, float]:
     team = Processes.join(cpu=where.type == "cpu")
     base = Enhancer.from_pretrained(config.weights, device=where).net.requires_grad_(False)
     net = _trainable(copy.deepcopy(base), config.learns)
-    tools = tools or Tools.load(config.critic, config.rater, config.device)
+    tools = tools or Tools.load(config.critic, config.rater, config.device, config.judge_url)
     judge = Judge(tools.listen, max_failed_frac=config.max_failed_frac, patience=config.patience)
     panel = Panel(config.reward, judge, tools)
     optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=config.lr)

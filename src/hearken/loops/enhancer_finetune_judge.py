@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hearken.feedback.guard import Judge, Listen
 from hearken.feedback.rating import Rater
+from hearken.feedback.remote import RemoteCritic
 from hearken.feedback.reward import (
     Rate,
     Rewards,
@@ -47,13 +48,15 @@ class Tools:
     distillmos: Callable[[Audio], float]
 
     @classmethod
-    def load(cls, critic: str, rater: str, device: str) -> Tools:
-        """A critic and a rater by folder or hub name; "" for those that are shipped."""
-        from hearken.critic.model import Critic
+    def load(cls, critic: str, rater: str, device: str, judge_url: str = "") -> Tools:
+        """A critic and a rater by folder or hub name; "" for those that are shipped.
+
+        With `judge_url` the critic is the one behind that address, and `critic` its name there.
+        """
         from hearken.metrics import blind
 
         return cls(
-            Critic.from_pretrained(critic or None, device=device).listen,
+            _listener(critic, device, judge_url),
             Rater.from_pretrained(rater or None),
             lambda sound: blind.dnsmos(sound)["ovrl"],
             blind.distillmos,
@@ -73,6 +76,7 @@ class Panel:
         self.judge = judge
         self.rate = tools.rate
         self.seconds = 0.0
+        self._listen = tools.listen
         self._measure = tools.dnsmos if variant == "dnsmos" else None
         self._thread = ThreadPoolExecutor(1, "judge")
 
@@ -83,6 +87,11 @@ class Panel:
     def ask_once(self, sound: Audio | None) -> Future[list[Opinion]]:
         """What is said of one sound alone, from memory where it was heard before."""
         return self._thread.submit(self._said, [sound], True)
+
+    def troubles(self) -> dict[str, object]:
+        """What to log of a critic elsewhere: requests that had to be sent again, so far."""
+        there = isinstance(self._listen, RemoteCritic)
+        return {"critic/retried": self._listen.retried} if there else {}  # type: ignore[attr-defined]
 
     def close(self) -> None:
         """Wait for what was asked, and end the thread."""
@@ -179,3 +188,14 @@ def _quoted(
     for name, said in (("critic/raw", told[0]), ("critic/raw_base", base[0])):
         quotes[name] = None if said is None else said.raw or said.words
     return quotes
+
+
+def _listener(critic: str, device: str, judge_url: str) -> Listen:
+    if judge_url:
+        from hearken.critic.grammar import parse
+        from hearken.critic.prompt import prompt
+
+        return RemoteCritic.connect(judge_url, parse, prompt=prompt("describe"), model=critic)
+    from hearken.critic.model import Critic
+
+    return Critic.from_pretrained(critic or None, device=device).listen

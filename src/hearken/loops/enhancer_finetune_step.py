@@ -217,7 +217,7 @@ class Learner:
             base = [opinion for b in sampled.base for opinion in b.told.result()]
         frames, frame_s = sampled.ref_mean_PKF.shape[2], self.base.config.hop / SAMPLE_RATE
         rewards, judged = worth(self.recipe.reward, self.panel.rate, told, base, frames, frame_s)
-        log |= judged
+        log |= judged | self.panel.troubles()
         asked = sampled.asked + sum(b.asked for b in sampled.base)
         answered = sum(opinion is not None for opinion in [*told, *base])
         failed_all, asked_all = self.team.total(asked - answered, asked)
