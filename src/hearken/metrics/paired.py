@@ -67,7 +67,7 @@ def difference(
         raise MetricError(f"paired: shapes {ours_NK.shape} and {base_NK.shape} are no pairs")
     d_NK = ours_NK - base_NK
     known_NK = np.isfinite(d_NK)
-    rows_N = known_NK.any(1)
+    rows_N: NDArray[np.bool_] = np.any(known_NK, axis=1)
     if not rows_N.any():
         raise MetricError("paired: no scene has a value from both")
     d_N = _mean(d_NK, known_NK, 1)[rows_N]
