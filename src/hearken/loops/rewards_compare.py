@@ -47,7 +47,7 @@ PAIRS = (
 """Paired differences, beside each row less the pretrained enhancer."""
 
 _JUDGED = ("words_rating", "critic_overall")
-_BATCH = 32  # sounds that are measured, and heard, together
+_BATCH = 16  # sounds that are measured, and heard, together
 
 
 @dataclass(frozen=True)
