@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -19,7 +19,15 @@ import numpy as np
 
 from hearken.metrics.agreement import Interval, bootstrap_ci
 
-__all__ = ["FEW_TALKERS", "SNR_EDGES_DB", "Comparison", "face", "interferer", "snr_bucket"]
+__all__ = [
+    "FEW_TALKERS",
+    "SNR_EDGES_DB",
+    "Comparison",
+    "clusters",
+    "face",
+    "interferer",
+    "snr_bucket",
+]
 
 FEW_TALKERS = 5
 SNR_EDGES_DB = (-5.0, 0.0, 5.0)
@@ -48,6 +56,12 @@ def snr_bucket(row: Row) -> str | None:
 def face(row: Row) -> str | None:
     """Was the target's face in the training data: "face known", "face unseen"; else None."""
     return f"face {row['face']}" if row.get("face") in ("known", "unseen") else None
+
+
+def clusters(rows: Sequence[Row]) -> list[Hashable]:
+    """What a bootstrap draws whole: each row's talker; with few of them, its clip of a talker."""
+    few = len({r["talker"] for r in rows}) < FEW_TALKERS
+    return [(r["talker"], r["target"]) if few else r["talker"] for r in rows]
 
 
 _SNR_BUCKETS: tuple[str, ...] = (
@@ -147,11 +161,9 @@ class Comparison:
         ]
 
     def _interval(self, values: Sequence[tuple[float, Row]]) -> Interval:
-        talkers = {r["talker"] for _, r in values}
-        few = len(talkers) < FEW_TALKERS
         return bootstrap_ci(
             [v for v, _ in values],
-            [(r["talker"], r["target"]) if few else r["talker"] for _, r in values],
+            clusters([r for _, r in values]),
             resamples=self.resamples,
             seed=self.seed,
         )

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from hearken.metrics.systems import FEW_TALKERS, Comparison
 from hearken.metrics.tabulate import Cell, Table
 
-__all__ = ["BLIND_WARNING", "UNPROCESSED", "judge", "shown", "tables"]
+__all__ = ["BLIND_WARNING", "UNPROCESSED", "by_group", "judge", "shown", "tables"]
 
 UNPROCESSED = "unprocessed"
 BLIND_WARNING = (
@@ -38,7 +38,7 @@ def tables(
     result += [_gains(compared, base) for base in bases]
     parts = compared.groups()
     if parts:
-        result += _by_group(compared, parts)
+        result += by_group(compared)
         result.append(_worse_by_group(compared, parts))
     return [t for t in result if t.rows]
 
@@ -90,13 +90,14 @@ def _gains(compared: Comparison, base: str) -> Table:
     return Table(f"Gain over {base}, scene by scene", ("system", *columns), tuple(body))
 
 
-def _by_group(compared: Comparison, parts: dict[str, Comparison]) -> list[Table]:
-    """A table a measure: systems down, groups across, gains over the unprocessed row."""
+def by_group(compared: Comparison, base: str = UNPROCESSED) -> list[Table]:
+    """A table a measure: systems down, groups across, gains over the row `base`."""
+    parts = compared.groups()
     held = [compared, *parts.values()]
     found = []
     for part in held:
-        itself = part.means().get(UNPROCESSED, {})
-        found.append({f"{UNPROCESSED} (itself)": itself, **part.gains(UNPROCESSED)})
+        itself = part.means().get(base, {})
+        found.append({f"{base} (itself)": itself, **part.gains(base)})
     result = []
     for column in _grouped(compared.columns):
         body = [
@@ -104,7 +105,7 @@ def _by_group(compared: Comparison, parts: dict[str, Comparison]) -> list[Table]
             for system in found[0]
             if column in found[0][system]
         ]
-        title = f"Gain in {column} over {UNPROCESSED}, by group"
+        title = f"Gain in {column} over {base}, by group"
         result.append(Table(title, _header(held, parts), tuple(body)))
     return result
 

@@ -24,12 +24,13 @@ Cell = Interval | float | int | str | None
 
 @dataclass(frozen=True)
 class Table:
-    """A titled table: columns, rows of cells, and notes to print under it."""
+    """A titled table: columns, rows of cells, notes to print under it, decimals of numbers."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
+    decimals: int = 2
 
 
 def cell(value: Cell, decimals: int = 2) -> str:
@@ -54,7 +55,7 @@ def cell(value: Cell, decimals: int = 2) -> str:
 def markdown(table: Table) -> str:
     """The table in GitHub's Markdown, its notes below."""
     lines = [f"## {table.title}", "", _line(table.columns), _line(["---"] * len(table.columns))]
-    lines += [_line([cell(c) for c in row]) for row in table.rows]
+    lines += [_line([cell(c, table.decimals) for c in row]) for row in table.rows]
     lines += ["", *[f"- {note}" for note in table.notes], ""]
     return "\n".join(lines)
 
@@ -108,7 +109,7 @@ def show(tables: Sequence[Table], head: str = "") -> None:
             grid.add_column(escape(name), justify="left" if i == 0 else "right")
         for row in table.rows:
             brief = [c.value if narrow and isinstance(c, Interval) else c for c in row]
-            grid.add_row(*[escape(cell(c)) for c in brief])
+            grid.add_row(*[escape(cell(c, table.decimals)) for c in brief])
         console.print(grid)
         for note in table.notes:
             console.print(f"  {escape(note)}", highlight=False)
