@@ -72,7 +72,7 @@ def made(
     stranger: Excerpt | None,
     others: Mapping[str, MaskNet],
     *,
-    sigma: float,
+    policy: GaussianMaskPolicy,
     rollouts: int,
     noise: torch.Generator,
 ) -> Group | None:
@@ -83,7 +83,7 @@ def made(
         one: the window.
         stranger: whose video is shown instead.
         others: more enhancers, by name.
-        sigma: of the sampled gains.
+        policy: what is sampled around the base's mask.
         rollouts: G.
         noise: their source of chance.
     """
@@ -110,16 +110,11 @@ def made(
         one.talker,
         one.reference[: one.length],
         base,
-        sounds(_sampled(mean_PKF, sigma, rollouts, noise)),
+        sounds(policy.sample(mean_PKF, rollouts, noise)[0]),
         variations,
         spec_PKF.shape[2],
         net.config.hop / SAMPLE_RATE,
     )
-
-
-def _sampled(mean_PKF: Tensor, sigma: float, count: int, noise: torch.Generator) -> Tensor:
-    """[G, K, F] masks around that of one clip, as fine-tuning draws them."""
-    return GaussianMaskPolicy.sample(mean_PKF, sigma, count, noise)[0]
 
 
 def _by_video(

@@ -35,6 +35,7 @@ import torch
 from numpy.typing import NDArray
 
 from hearken.enhancer.model import Enhancer
+from hearken.enhancer.policy import GaussianMaskPolicy
 from hearken.errors import HearkenError, MetricError
 from hearken.feedback.guard import Judge
 from hearken.feedback.reward import (
@@ -247,6 +248,7 @@ def run(args: argparse.Namespace) -> Figure:
     excerpts = Excerpts(args.scenes, cache, seconds=args.seconds)
     judge, rng = Judge(critic.listen), np.random.default_rng(args.seed)
     noise = torch.Generator().manual_seed(args.seed)
+    policy = GaussianMaskPolicy(args.sigma, *args.cell)
     each = per_window(args.rollouts, len(others))
     groups, said, rows = [], [], []
     with measuring(METRICS, args.workers) as rows_of:
@@ -254,7 +256,7 @@ def run(args: argparse.Namespace) -> Figure:
         chosen = windows(excerpts, count, rng)
         for one, stranger in track(chosen, total=count, label="hearing"):
             group = made(base.net, one, stranger, others,
-                         sigma=args.sigma, rollouts=args.rollouts, noise=noise)  # fmt: skip
+                         policy=policy, rollouts=args.rollouts, noise=noise)  # fmt: skip
             if group is None:
                 continue
             versions = [*group.rollouts, *group.variations.values()]
@@ -268,7 +270,8 @@ def run(args: argparse.Namespace) -> Figure:
     found = resolve(groups, said, measured, raters)
     about = {"critic": {"id": critic.id, "revision": critic.revision},
              "enhancer": {"id": base.id, "revision": base.revision},
-             "sigma": args.sigma, "rollouts": args.rollouts, "seconds": args.seconds,
+             "sigma": args.sigma, "cell": args.cell, "rollouts": args.rollouts,
+             "seconds": args.seconds,
              "windows": len(groups), "failed_raters": errors}  # fmt: skip
     return {**about, **found}
 
@@ -282,6 +285,8 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--weights", help="of the base; the shipped enhancer by default")
     parser.add_argument("--enhancer", nargs="*", default=[], help="weights of more variations")
     parser.add_argument("--sigma", type=float, default=Config.sigma, help="of the sampled gains")
+    parser.add_argument("--cell", type=int, nargs=2, default=[Config.cell_bins, Config.cell_frames],
+                        metavar=("BINS", "FRAMES"), help="that share a sampled offset")  # fmt: skip
     parser.add_argument("--rollouts", type=int, default=Config.rollouts, help="of a group")
     parser.add_argument("--seconds", type=float, default=2.0, help="of a window")
     parser.add_argument("--cache", type=Path, help="for mouth crops; crops/ beside the result")

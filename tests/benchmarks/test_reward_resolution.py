@@ -15,6 +15,7 @@ import torch
 
 from hearken.enhancer.model import Enhancer
 from hearken.enhancer.net import EnhancerConfig, MaskNet
+from hearken.enhancer.policy import GaussianMaskPolicy
 from hearken.feedback.reward import Rewards
 from hearken.loops.enhancer_finetune_scenes import Excerpt
 from hearken.metrics.table import Row
@@ -116,7 +117,7 @@ def test_pairs_gains_and_texts():
 
 def test_versions_of_a_window(net):
     one, stranger = excerpt("S1/0", "ann", True), excerpt("S02/0", "bob", True, 200)
-    options = {"sigma": 0.1, "rollouts": 3}
+    options = {"policy": GaussianMaskPolicy(0.1), "rollouts": 3}
     group = reward_pairs.made(
         net, one, stranger, {"same": net}, noise=torch.Generator().manual_seed(1), **options
     )
