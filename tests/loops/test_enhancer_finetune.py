@@ -17,11 +17,13 @@ from hearken.enhancer.model import Enhancer
 from hearken.enhancer.net import EnhancerConfig, MaskNet
 from hearken.errors import CheckpointError, GrammarError, JudgeError, ManifestError, UsageError
 from hearken.feedback.reward import REWARDS
+from hearken.loops import enhancer_finetune_step
 from hearken.loops.enhancer_finetune import Config, main
 from hearken.loops.enhancer_finetune_judge import Tools
 from hearken.loops.enhancer_finetune_scenes import Excerpts, collate
 from hearken.media import write_audio
 from hearken.nouns import DIMENSIONS, Audio, Description, Fault, Score
+from hearken.rl import clipped_surrogate
 from hearken.run import checkpoint
 
 TIMED = ("time/enhance_s", "time/wait_s", "time/listen_s", "time/update_s", "time/step_s")
@@ -61,6 +63,12 @@ def loudness_critic(clips: Sequence[Audio]) -> list[Description | GrammarError]:
         scores = {d: Score.of(probs) for d in DIMENSIONS}
         said.append(Description(scores, faults, f"Overall {word}.", raw=f"raw {level:.3f}"))
     return said
+
+
+def described(level: float) -> Description:
+    scores = {d: Score.of([max(0.0, 1 - abs(level - digit)) for digit in range(1, 6)])
+              for d in DIMENSIONS}  # fmt: skip
+    return Description(scores, (), "Overall fair.", raw="raw")
 
 
 def some_fail(clips: Sequence[Audio]) -> list[Description | GrammarError]:
@@ -211,9 +219,132 @@ def test_kl_pulls_back_to_the_base(made: Path, tmp_path: Path) -> None:
     assert kl[100.0] < 0.5 * kl[0.0]  # type: ignore[operator]
 
 
+def test_only_the_span_that_was_repaired_is_credited(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two rollouts the first has no dropout at 0.40-0.60 s; the words of both are alike."""
+    bad = replace(described(3.0), faults=(Fault("dropout", 0.4, 0.6, 5, "", 1.0),))
+
+    def listen(clips: Sequence[Audio]) -> list[Description | GrammarError]:
+        return [described(3.0) if k % 2 == 0 and len(clips) > 1 else bad for k in range(len(clips))]
+
+    seen: list[torch.Tensor] = []
+
+    def spy(log_prob: torch.Tensor, old: torch.Tensor, advantages: torch.Tensor, *args, **options):
+        seen.append(advantages)
+        return clipped_surrogate(log_prob, old, advantages, *args, **options)
+
+    monkeypatch.setattr(enhancer_finetune_step, "clipped_surrogate", spy)
+    for reward, cells in (("faults", 1), ("words+faults", 5)):
+        out = tmp_path / f"{reward}{cells}"
+        main(small(made, out, reward=reward, steps=1, cell_frames=cells, valid=Path("")),
+             tools(listen))  # fmt: skip
+    each, by_cell = seen
+    inside = torch.zeros(51, dtype=torch.bool)
+    inside[20:31] = True  # frames of 20 ms
+    assert each.shape == (2, 2, 51)
+    assert bool((each[:, 0, inside] > 0.5).all())
+    assert bool((each[:, 1, inside] < -0.5).all())
+    assert not each[..., ~inside].any()
+    assert by_cell.shape == (2, 2, 11)
+    assert by_cell[0, 0].nonzero().flatten().tolist() == [4, 5, 6]  # frames 20-34
+
+
+def test_a_run_that_sounds_worse_to_a_blind_ear_stops_and_keeps_what_was_good(
+    made: Path, tmp_path: Path
+) -> None:
+    """The reward likes loud sounds; the metric that is never a reward hates them."""
+    config = small(made, tmp_path / "run", reward="scores", steps=40, valid_every=4, lr=3e-2,
+                   kl_weight=0.0, anchor=0, min_std=0.0, max_drop=0.02, save_every=100)  # fmt: skip
+    judge = replace(tools(), distillmos=lambda x: float(5 - 40 * np.sqrt(np.mean(np.square(x)))))
+    numbers = main(config, judge)
+    told = rows(config.out)
+    assert "DistillMOS" in str(told[-1]["guard/stopped"])
+    assert numbers["valid/distillmos_high"] < -0.02
+    assert 4 <= int(str(told[-1]["step"])) < 40
+    kept = Enhancer.from_pretrained(config.out / "enhancer").net.state_dict()
+    start = Enhancer.from_pretrained(made / "weights").net.state_dict()
+    assert int(str(told[-1]["step"])) > 4 or same(kept, start)
+    free = replace(config, out=tmp_path / "free", max_drop=0.0, steps=8)
+    assert "guard/stopped" not in rows(Path(main(free, judge) and free.out))[-1]
+
+
+def test_a_run_that_goes_too_far_stops(made: Path, tmp_path: Path) -> None:
+    config = small(made, tmp_path / "run", reward="scores", steps=40, lr=3e-2, kl_weight=0.0,
+                   anchor=0, min_std=0.0, max_kl=0.05, valid=Path(""))  # fmt: skip
+    main(config, tools())
+    told = rows(config.out)
+    assert "KL" in str(told[-1]["guard/stopped"])
+    assert len(told) < 40
+
+
+def test_the_page_shows_the_run(made: Path, tmp_path: Path) -> None:
+    config = small(made, tmp_path / "run")
+    main(config, tools())
+    page = (config.out / "progress.html").read_text(encoding="utf-8")
+    assert page.count("<audio") == 4  # noisy, base, now, clean of one clip
+    assert "Overall " in page
+
+
+def test_answers_on_the_base_are_kept_for_other_runs(made: Path, tmp_path: Path) -> None:
+    heard: list[int] = []
+
+    def counting(clips: Sequence[Audio]) -> list[Description | GrammarError]:
+        heard.append(len(clips))
+        return loudness_critic(clips)
+
+    config = small(made, tmp_path / "one", reward="scores", valid=Path(""), cache=tmp_path / "c")
+    main(config, replace(tools(counting), critic="it@1"))
+    assert heard.count(1) == 4  # bases are heard alone: two steps of two clips
+    heard.clear()
+    main(replace(config, out=tmp_path / "two"), replace(tools(counting), critic="it@1"))
+    assert heard.count(1) == 0
+    assert rows(config.out) == rows(tmp_path / "two")
+    main(replace(config, out=tmp_path / "three"), replace(tools(counting), critic="it@2"))
+    assert heard.count(1) == 4  # another critic has other answers
+
+
+KILLED = """
+import os, signal, sys, threading
+from pathlib import Path
+sys.path.insert(0, {here!r})
+import torch
+torch.set_num_threads(1)
+from test_enhancer_finetune import loudness_critic, small, tools
+from hearken.loops import enhancer_finetune_step
+from hearken.loops.enhancer_finetune import main
+
+made, out, calls = Path(sys.argv[1]), Path(sys.argv[2]), []
+def listen(clips):
+    calls.append(1)
+    if len(calls) == {at}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return loudness_critic(clips)
+main(small(made, out, reward="words+faults", steps=5, save_every=2, resume={resume}), tools(listen))
+"""
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_equals_uninterrupted(made: Path, tmp_path: Path) -> None:
+    """SIGKILL in the middle of a step, twice; the last checkpoint is older than the last row."""
+    for at, resume in ((14, False), (9, True), (0, True)):
+        script = tmp_path / "run.py"
+        here = str(Path(__file__).parent)
+        script.write_text(KILLED.format(here=here, at=at, resume=resume), encoding="utf-8")
+        command = [sys.executable, str(script), str(made), str(tmp_path / "killed")]
+        code = subprocess.run(command, capture_output=True, timeout=240, check=False).returncode
+        assert code == (-signal.SIGKILL if at else 0)
+    whole = small(made, tmp_path / "whole", reward="words+faults", steps=5, save_every=2)
+    main(whole, tools())
+    assert rows(whole.out) == rows(tmp_path / "killed")
+    assert same(parameters(whole.out), parameters(tmp_path / "killed"))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"epochs": 0}, "--epochs"),
+        ({"cell_frames": 0}, "cell"),
         ({"data": Path("")}, "--data"),
         ({"reward": "none", "anchor": 0}, "trains nothing"),
         ({"rollouts": 1}, "at least two"),
@@ -254,6 +385,7 @@ import torch
 torch.set_num_threads(1)
 from test_enhancer_finetune import parameters, small, tools
 from hearken.loops import enhancer_finetune as loop
+from hearken.rl import clipped_surrogate
 from hearken.run import checkpoint
 
 made, out = Path(sys.argv[1]), Path(sys.argv[2])

@@ -7,14 +7,18 @@ rollout leaves its group, and above a set share of failures the run stops.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 
 from hearken.errors import HearkenError, JudgeError
-from hearken.nouns import DIMENSIONS, Audio, Description
+from hearken.media import atomic
+from hearken.nouns import DIMENSIONS, Audio, Description, Fault, Score
 
 __all__ = ["Judge", "Listen", "fingerprint", "usable"]
 
@@ -38,6 +42,7 @@ class Judge:
         max_failed_frac: float = 0.25,
         patience: int = 64,
         remember: int = 4096,
+        answers: Path | None = None,
     ) -> None:
         """Args as below.
 
@@ -45,12 +50,15 @@ class Judge:
             listen: the critic.
             max_failed_frac: share of failures above which the run stops.
             patience: answers that the share is taken over; fewer never stop a run.
-            remember: answers kept in the cache.
+            remember: answers kept in memory.
+            answers: folder that keeps them for other runs with the same critic, a file for the
+                hash of each sound; made. None for no such folder.
         """
         self._listen = listen
         self.max_failed_frac = max_failed_frac
         self.patience = patience
         self.remember = remember
+        self._answers = answers
         self.heard = 0
         self.failed = 0
         self.last_error = ""
@@ -80,7 +88,7 @@ class Judge:
         """
         key = fingerprint(sound)
         if key not in self._memory:
-            self._memory[key] = self.hear([sound])[0]
+            self._memory[key] = self._recalled(key) or self._kept(key, self.hear([sound])[0])
             while len(self._memory) > self.remember:
                 self._memory.popitem(last=False)
         self._memory.move_to_end(key)
@@ -113,6 +121,26 @@ class Judge:
     def restore(self, state: dict[str, object]) -> None:
         """Back to what `state` returned."""
         self._recent = [float(x) for x in state["recent"]]  # type: ignore[attr-defined]
+
+    def _recalled(self, key: str) -> Description | None:
+        """From the folder of answers; None where it has none that can be read."""
+        if self._answers is None:
+            return None
+        try:
+            told = json.loads((self._answers / f"{key}.json").read_text(encoding="utf-8"))
+            scores = {k: Score(v["value"], tuple(v["probs"])) for k, v in told["scores"].items()}
+            faults = tuple(Fault(**fault) for fault in told["faults"])
+            said = Description(**{**told, "scores": scores, "faults": faults})
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return None  # not there, or not whole: heard again
+        return None if usable(said) else said
+
+    def _kept(self, key: str, said: Description | None) -> Description | None:
+        if self._answers is not None and said is not None:
+            self._answers.mkdir(parents=True, exist_ok=True)
+            with atomic(self._answers / f"{key}.json") as part:
+                part.write_text(json.dumps(asdict(said)), encoding="utf-8")
+        return said
 
     def _check(self, answer: Description | HearkenError) -> Description | None:
         self.heard += 1

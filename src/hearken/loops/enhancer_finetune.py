@@ -18,6 +18,7 @@ noise follow from (seed, step, process), so the sampler has no state beyond the 
 from __future__ import annotations
 
 import copy
+import hashlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -57,7 +58,7 @@ class Config(Recipe):
     valid: Path = Path("")
     """Held-out scenes, AVSEC layout; empty for no held-out evaluation."""
     cache: Path = Path("")
-    """Folder for mouth crops, made once; default OUT/cache."""
+    """Folder for mouth crops and answers on the base, made once; default OUT/cache."""
     weights: Path | None = None
     """Enhancer to start from, and the frozen base; default: the one shipped."""
     critic: str = ""
@@ -171,7 +172,12 @@ def main(config: Config, tools: Tools | None = None) -> dict[str, float]:
     base = Enhancer.from_pretrained(config.weights, device=where).net.requires_grad_(False)
     net = _trainable(copy.deepcopy(base), config.learns)
     tools = tools or Tools.load(config.critic, config.rater, config.device, config.judge_url)
-    judge = Judge(tools.listen, max_failed_frac=config.max_failed_frac, patience=config.patience)
+    judge = Judge(
+        tools.listen,
+        max_failed_frac=config.max_failed_frac,
+        patience=config.patience,
+        answers=_answers(config, tools.critic),
+    )
     panel = Panel(config.reward, judge, tools)
     optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=config.lr)
     state = State(Learner(config, net, base, optimizer, panel, team))
@@ -192,7 +198,7 @@ class _Loop:
         self, config: Config, run: Run, state: State, tools: Tools, team: Processes
     ) -> None:
         self.config, self.log, self.state, self.team = config, run, state, team
-        cache = config.cache if config.cache != Path("") else config.out / "cache"
+        cache = _cache(config)
         seconds, lips = config.seconds, config.lips
         self.train = Excerpts(config.data, cache, seconds=seconds, lips=lips)
         self.held_out: HeldOut | None = None
@@ -295,6 +301,16 @@ def _too_far(row: dict[str, object], config: Config) -> str:
     if config.max_kl and isinstance(kl, float) and not kl <= config.max_kl:
         return f"KL to the base is {kl:.3g} nats a bin (--max-kl {config.max_kl:g})"
     return ""
+
+
+def _cache(config: Config) -> Path:
+    return config.cache if config.cache != Path("") else config.out / "cache"
+
+
+def _answers(config: Config, critic: str) -> Path | None:
+    """Where this critic's answers are kept."""
+    name = hashlib.sha256(critic.encode()).hexdigest()[:16]
+    return _cache(config) / "answers" / name if critic else None
 
 
 def _draw(config: Config, count: int, step: int, team: Processes) -> list[int]:

@@ -39,13 +39,14 @@ class Tools:
     """What judges the sound: the critic, the rater of its words, and blind metrics.
 
     DNSMOS OVRL can be the reward; DistillMOS never is, so that it can tell whether the reward is
-    being talked up.
+    being talked up. `critic` names whose answers these are, where they may be kept; else "".
     """
 
     listen: Listen
     rate: Rate
     dnsmos: Callable[[Audio], float]
     distillmos: Callable[[Audio], float]
+    critic: str = ""
 
     @classmethod
     def load(cls, critic: str, rater: str, device: str, judge_url: str = "") -> Tools:
@@ -55,11 +56,13 @@ class Tools:
         """
         from hearken.metrics import blind
 
+        listen, name = _listener(critic, device, judge_url)
         return cls(
-            _listener(critic, device, judge_url),
+            listen,
             Rater.from_pretrained(rater or None),
             lambda sound: blind.dnsmos(sound)["ovrl"],
             blind.distillmos,
+            name,
         )
 
 
@@ -190,12 +193,15 @@ def _quoted(
     return quotes
 
 
-def _listener(critic: str, device: str, judge_url: str) -> Listen:
+def _listener(critic: str, device: str, judge_url: str) -> tuple[Listen, str]:
+    """The critic and what names it and its weights."""
     if judge_url:
         from hearken.critic.grammar import parse
         from hearken.critic.prompt import prompt
 
-        return RemoteCritic.connect(judge_url, parse, prompt=prompt("describe"), model=critic)
+        there = RemoteCritic.connect(judge_url, parse, prompt=prompt("describe"), model=critic)
+        return there, ""
     from hearken.critic.model import Critic
 
-    return Critic.from_pretrained(critic or None, device=device).listen
+    here = Critic.from_pretrained(critic or None, device=device)
+    return here.listen, f"{here.id}@{here.revision}"
