@@ -92,3 +92,15 @@ def test_the_density_of_what_was_sampled_does_not_depend_on_the_size_of_a_cell()
         drawn = policy.sample(mean, 200, torch.Generator().manual_seed(1))
         z = (policy.log_prob(drawn, mean[:, None]) + math.log(0.1 * math.sqrt(2 * math.pi))) * -2
         assert float(z.mean()) == pytest.approx(1, abs=0.2)
+
+
+def test_antithetic_samples_come_in_pairs_around_the_mean() -> None:
+    mean = torch.rand(2, 6, 7)
+    drawn = GaussianMaskPolicy(0.1, antithetic=True).sample(
+        mean, 5, torch.Generator().manual_seed(2)
+    )
+    offset = drawn - mean[:, None]
+    torch.testing.assert_close(offset[:, 0], -offset[:, 1])
+    torch.testing.assert_close(offset[:, 2], -offset[:, 3])
+    assert drawn.shape == (2, 5, 6, 7)
+    assert float(offset.std()) == pytest.approx(0.1, rel=0.15)

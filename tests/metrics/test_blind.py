@@ -65,3 +65,16 @@ def test_blind_metrics_order_real_speech(data_dir, rng):
     noisy = clean + 0.03 * rng.standard_normal(len(clean)).astype(np.float32)
     assert distillmos(clean) > distillmos(noisy) + 0.5
     assert dnsmos(clean)["ovrl"] > dnsmos(noisy)["ovrl"] + 0.5
+
+
+def test_windows_of_a_repeated_clip_are_those_of_the_reference_script() -> None:
+    """Each distinct window is heard once; the mean is that over all windows, by hand."""
+    from hearken.metrics import blind
+
+    x = np.random.default_rng(0).standard_normal(20_000).astype(np.float32) * 0.1
+    long = np.tile(x, 8)  # as doubling until 9.01 s gives
+    hops = int(len(long) // 16_000 - 9.01) + 1
+    cuts = [long[i * 16_000 : int((i + 9.01) * 16_000)] for i in range(hops)]
+    each = [blind.dnsmos(cut)["ovrl"] for cut in cuts if len(cut) == 144_160]
+    assert blind.dnsmos(x)["ovrl"] == pytest.approx(float(np.mean(each)), abs=1e-5)
+    assert blind.dnsmos(x, windows=1)["ovrl"] == pytest.approx(each[0], abs=1e-5)

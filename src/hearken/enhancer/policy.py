@@ -35,6 +35,8 @@ class GaussianMaskPolicy:
     Attributes:
         sigma: standard deviation in units of gain (the paper: 0.05).
         cell_bins, cell_frames: size of a cell; those at the end may be smaller.
+        antithetic: every second sample has the offsets of the one before it with the other sign.
+            What hurts whichever way it goes then cancels in the gradient.
 
     Raises:
         UsageError: sigma is not above 0, or a cell is empty.
@@ -43,6 +45,7 @@ class GaussianMaskPolicy:
     sigma: float
     cell_bins: int = 1
     cell_frames: int = 1
+    antithetic: bool = False
 
     def __post_init__(self) -> None:
         if not (self.sigma > 0 and math.isfinite(self.sigma)):
@@ -67,12 +70,15 @@ class GaussianMaskPolicy:
         """
         clips, bins, frames = mean_PKF.shape
         cells = (-(-bins // self.cell_bins), -(-frames // self.cell_frames))
+        drawn = -(-rollouts // 2) if self.antithetic else rollouts
         noise = torch.randn(
-            (clips, rollouts, *cells),
+            (clips, drawn, *cells),
             generator=generator,
             device=mean_PKF.device,
             dtype=mean_PKF.dtype,
         )
+        if self.antithetic:
+            noise = torch.stack([noise, -noise], 2).flatten(1, 2)[:, :rollouts]
         over = noise.repeat_interleave(self.cell_bins, 2).repeat_interleave(self.cell_frames, 3)
         return mean_PKF.detach()[:, None] + self.sigma * over[:, :, :bins, :frames]
 

@@ -60,7 +60,7 @@ class Tools:
         return cls(
             listen,
             Rater.from_pretrained(rater or None),
-            lambda sound: blind.dnsmos(sound)["ovrl"],
+            lambda sound: blind.dnsmos(sound, windows=1)["ovrl"],
             blind.distillmos,
             name,
         )

@@ -52,6 +52,8 @@ class Recipe:
     """Neighbouring bins that share a sampled offset."""
     cell_frames: int = 1
     """Neighbouring STFT frames (20 ms) that share it."""
+    antithetic: bool = False
+    """Sample offsets in pairs of opposite sign."""
     epochs: int = 2
     """Updates on the same rollouts."""
     clip_eps: float = 0.1
@@ -86,7 +88,7 @@ class Recipe:
     @property
     def policy(self) -> GaussianMaskPolicy:
         """The exploration around a mask."""
-        return GaussianMaskPolicy(self.sigma, self.cell_bins, self.cell_frames)
+        return GaussianMaskPolicy(self.sigma, self.cell_bins, self.cell_frames, self.antithetic)
 
 
 @dataclass(frozen=True)

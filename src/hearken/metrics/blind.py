@@ -34,19 +34,23 @@ _BAK = (-0.13166888, 1.60915514, -0.39604546)
 _OVRL = (-0.06766283, 1.11546468, 0.04602535)
 
 
-def dnsmos(x: NDArray[Any]) -> dict[str, float]:
+def dnsmos(x: NDArray[Any], *, windows: int = 0) -> dict[str, float]:
     """DNSMOS P.835 of [T] at 16 kHz: {"ovrl", "sig", "bak"}, about 1-5, higher is better.
 
     Reddy et al. 2022, with the weights that the `speechmos` package carries, and its rules:
     a clip shorter than 9.01 s is repeated, a longer one is the mean over windows 1 s apart.
     Samples beyond +-1 are clipped, as writing a file would.
 
+    Args:
+        x: the sound.
+        windows: only the first so many windows, for a reward that must be quick; 0 for all.
+
     Raises:
         MetricError: silence, NaN, or shorter than 0.1 s.
         UsageError: the `metrics` extra is not installed.
     """
     x = np.clip(_checked("DNSMOS", x), -1.0, 1.0)
-    session = _dnsmos_session()
+    session, period = _dnsmos_session(), len(x)
     while len(x) < _WINDOW:
         x = np.concatenate([x, x])
     hops = int(len(x) // SAMPLE_RATE - _WINDOW_S) + 1
@@ -56,7 +60,13 @@ def dnsmos(x: NDArray[Any]) -> dict[str, float]:
         i for i in range(hops) if int((i + _WINDOW_S) * SAMPLE_RATE) - i * SAMPLE_RATE == _WINDOW
     ]
     starts = [i * SAMPLE_RATE for i in kept if i * SAMPLE_RATE + _WINDOW <= len(x)]
-    raw = np.array([session.run(None, {"input_1": x[None, s : s + _WINDOW]})[0][0] for s in starts])
+    starts = starts[: windows or None]
+    # In a clip that was repeated, windows come again after its length: each is heard once.
+    heard = {
+        s: session.run(None, {"input_1": x[None, s : s + _WINDOW]})[0][0]
+        for s in {s % period for s in starts}
+    }
+    raw = np.array([heard[s % period] for s in starts])
     names = {"sig": (0, _SIG), "bak": (1, _BAK), "ovrl": (2, _OVRL)}
     return {k: float(np.polyval(p, raw[:, i]).mean()) for k, (i, p) in names.items()}
 
