@@ -7,7 +7,9 @@ from hearken.errors import JudgeError, MetricError, UsageError
 from hearken.feedback.reward import (
     fault_load,
     fault_rewards,
+    heard_load,
     measured,
+    pieces_of,
     rate_scores,
     rate_words,
     relative,
@@ -63,13 +65,30 @@ def test_load_is_severity_where_the_fault_is_and_is_bounded() -> None:
 
 
 def test_a_repaired_span_is_credited_there_and_only_there() -> None:
-    base = say(faults=(Fault("dropout", 0.1, 0.2, 5),))
-    out = fault_rewards([[say(), base, None]], [base], frames=4, frame_s=0.1)
+    bad = fault_load(say(faults=(Fault("dropout", 0.1, 0.2, 5),)), frames=4, frame_s=0.1)
+    out = fault_rewards(np.stack([[np.zeros(4), bad, np.full(4, np.nan)]]), bad[None])
     assert out.frames_PGF is not None
     np.testing.assert_allclose(out.frames_PGF[0, 0], [0, 1, 1, 0])
     np.testing.assert_allclose(out.frames_PGF[0, 1], 0)
     assert out.total_PG[0, 0] == 0.5
     assert out.valid_PG.tolist() == [[True, True, False]]
+
+
+def test_a_fault_heard_in_one_piece_of_two_is_there_and_half_in_the_overlap() -> None:
+    """Pieces 0-1 s, .5-1.5 s and 1-2 s; the first two are hissing all the time, the last is not."""
+    hiss = say(faults=(Fault("background_noise", 0.0, 1.0, 5),))
+    cuts = [(a / 10, b / 10) for a, b in pieces_of(20, 10)]
+    assert cuts == [(0.0, 1.0), (0.5, 1.5), (1.0, 2.0)]
+    pieces = [Piece(*cut, said) for cut, said in zip(cuts, (hiss, hiss, say()), strict=True)]
+    load = heard_load(pieces, frames=9, frame_s=0.25)
+    np.testing.assert_allclose(load, [1, 1, 1, 1, 0.5, 0.5, 0, 0, 0])
+
+
+@pytest.mark.parametrize(("samples", "length"), [(1, 4), (4, 4), (5, 4), (9, 4), (16, 5), (7, 1)])
+def test_pieces_cover_a_sound_and_none_is_beyond_it(samples: int, length: int) -> None:
+    cuts = pieces_of(samples, length)
+    assert set().union(*(range(a, b) for a, b in cuts)) == set(range(samples))
+    assert {b - a for a, b in cuts} == {min(samples, length)}
 
 
 def test_measured_is_cut_and_a_failed_metric_is_no_reward() -> None:

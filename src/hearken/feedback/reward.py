@@ -18,6 +18,7 @@ its judge failed; it is masked, never counted as 0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -30,13 +31,16 @@ from hearken.nouns import Audio, Description, Judgement
 
 __all__ = [
     "REWARDS",
+    "Piece",
     "Rate",
     "Rewards",
     "Variant",
     "both",
     "fault_load",
     "fault_rewards",
+    "heard_load",
     "measured",
+    "pieces_of",
     "rate_scores",
     "rate_words",
     "relative",
@@ -132,6 +136,46 @@ def measured(sounds: Sequence[Audio | None], measure: Callable[[Audio], float]) 
     return out
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of a sound, in seconds, and what is said of it alone.
+
+    Times of its faults count from its own start.
+    """
+
+    start_s: float
+    end_s: float
+    said: Description
+
+
+def pieces_of(samples: int, length: int) -> list[tuple[int, int]]:
+    """Where to cut a sound: stretches of `length` samples that overlap by half; the last may more.
+
+    >>> pieces_of(10, 4)
+    [(0, 4), (2, 6), (4, 8), (6, 10)]
+    >>> pieces_of(9, 4)[-1], pieces_of(3, 4)
+    ((5, 9), [(0, 3)])
+    """
+    last = max(0, samples - length)
+    starts = [*range(0, last, max(1, length // 2)), last]
+    return [(start, min(start + length, samples)) for start in starts]
+
+
+def heard_load(pieces: Sequence[Piece], frames: int, frame_s: float) -> Floats:
+    """`fault_load` of a sound that was heard in pieces: the mean over those that cover a frame.
+
+    A fault that covers all of a clip has no time of its own; that it is in one piece and not in
+    the next has. Frames behind the last piece are as its last.
+    """
+    time_F, load_F, count_F = np.arange(frames) * frame_s, np.zeros(frames), np.zeros(frames)
+    for piece in pieces:
+        end_s = math.inf if piece is pieces[-1] else piece.end_s
+        covered_F = (time_F > piece.start_s - 1e-6) & (time_F < end_s)
+        load_F[covered_F] += fault_load(piece.said, int(covered_F.sum()), frame_s)
+        count_F += covered_F
+    return load_F / np.maximum(count_F, 1)
+
+
 def fault_load(said: Description, frames: int, frame_s: float) -> Floats:
     """How bad each STFT frame is by the faults that are named in it, [F] in [0, 1].
 
@@ -152,24 +196,17 @@ def fault_load(said: Description, frames: int, frame_s: float) -> Floats:
     return np.minimum(load_F, 1.0)
 
 
-def fault_rewards(
-    said_PG: Sequence[Sequence[Description | None]],
-    base_P: Sequence[Description | None],
-    frames: int,
-    frame_s: float,
-) -> Rewards:
+def fault_rewards(load_PGF: Floats, base_PF: Floats) -> Rewards:
     """Reward with credit in time: a frame gains what its load falls below the base's.
 
     r(p, g, f) = load of the base at f - load of the rollout at f, in [-1, 1]; the total is the
     mean over frames.
+
+    Args:
+        load_PGF: of the rollouts; NaN where the judge failed.
+        base_PF: of the frozen base.
     """
-    nothing = np.full(frames, np.nan)
-
-    def load(said: Description | None) -> Floats:
-        return nothing if said is None else fault_load(said, frames, frame_s)
-
-    base_P1F = np.stack([load(said) for said in base_P])[:, None]
-    load_PGF = np.stack([[load(said) for said in row] for row in said_PG])
+    base_P1F = base_PF[:, None]
     frames_PGF = base_P1F - load_PGF
     base_PG = np.broadcast_to(base_P1F.mean(-1), load_PGF.shape[:2]).copy()
     parts = {"load": load_PGF.mean(-1), "base_load": base_PG}

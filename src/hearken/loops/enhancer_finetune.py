@@ -178,7 +178,7 @@ def main(config: Config, tools: Tools | None = None) -> dict[str, float]:
         patience=config.patience,
         answers=_answers(config, tools.critic),
     )
-    panel = Panel(config.reward, judge, tools)
+    panel = Panel(config.reward, judge, tools, config.pieces_s)
     optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=config.lr)
     state = State(Learner(config, net, base, optimizer, panel, team))
     with Run.open(config.out, config, resume=config.resume, main=team.rank == 0) as run:

@@ -15,23 +15,37 @@ from hearken.feedback.guard import Judge, Listen
 from hearken.feedback.rating import Rater
 from hearken.feedback.remote import RemoteCritic
 from hearken.feedback.reward import (
+    Piece,
     Rate,
     Rewards,
     Variant,
     both,
+    fault_load,
     fault_rewards,
+    heard_load,
     measured,
+    pieces_of,
     rate_scores,
     rate_words,
     relative,
     shuffled,
 )
-from hearken.nouns import Audio, Description
+from hearken.nouns import SAMPLE_RATE, Audio, Description
 
-__all__ = ["Opinion", "Panel", "Tools", "heard", "worth"]
+__all__ = ["Heard", "Opinion", "Panel", "Tools", "heard", "worth"]
 
-Opinion = Description | float | None
-"""What is said of a sound: words, a number, or nothing (a judge that failed, or no sound)."""
+
+@dataclass(frozen=True)
+class Heard:
+    """What is said of a sound as a whole (None: not asked for), and of its pieces."""
+
+    whole: Description | None
+    pieces: tuple[Piece, ...]
+
+
+Opinion = Description | Heard | float | None
+"""What is said of a sound: words, words on its pieces, a number, or nothing (a judge that failed,
+or no sound)."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +89,16 @@ class Panel:
         seconds: that judging has taken so far.
     """
 
-    def __init__(self, variant: Variant, judge: Judge, tools: Tools) -> None:
+    def __init__(self, variant: Variant, judge: Judge, tools: Tools, pieces_s: float = 0.0) -> None:
+        """As the attributes; `pieces_s` is the length of pieces that faults are heard in."""
         self.judge = judge
         self.rate = tools.rate
         self.seconds = 0.0
         self._listen = tools.listen
         self._measure = tools.dnsmos if variant == "dnsmos" else None
+        in_time = variant in ("faults", "words+faults")
+        self._piece = round(pieces_s * SAMPLE_RATE) if in_time else 0
+        self._whole = variant != "faults"
         self._thread = ThreadPoolExecutor(1, "judge")
 
     def ask(self, sounds: Sequence[Audio | None]) -> Future[list[Opinion]]:
@@ -106,12 +124,32 @@ class Panel:
         if self._measure is not None:
             values = measured(sounds, self._measure)
             said = [float(value) if np.isfinite(value) else None for value in values]
-        elif once:
-            said = [None if sound is None else self.judge.hear_once(sound) for sound in sounds]
+        elif self._piece:
+            said = self._in_pieces(sounds, once)
         else:
-            said = list(self.judge.hear(sounds))
+            said = list(self._hear(sounds, once))
         self.seconds += time.monotonic() - began
         return said
+
+    def _hear(self, sounds: Sequence[Audio | None], once: bool) -> list[Description | None]:
+        if once:
+            return [None if sound is None else self.judge.hear_once(sound) for sound in sounds]
+        return self.judge.hear(sounds)
+
+    def _in_pieces(self, sounds: Sequence[Audio | None], once: bool) -> list[Opinion]:
+        """Where one piece fails, nothing is known of the sound."""
+        cuts = [[] if x is None else pieces_of(len(x), self._piece) for x in sounds]
+        flat = [x[a:b] for x, cut in zip(sounds, cuts, strict=True) if x is not None
+                for a, b in cut]  # fmt: skip
+        told = iter(self._hear(flat, once))
+        whole = self._hear(sounds, once) if self._whole else [None] * len(sounds)
+        out: list[Opinion] = []
+        for cut, of_all in zip(cuts, whole, strict=True):
+            some = [(a / SAMPLE_RATE, b / SAMPLE_RATE, next(told)) for a, b in cut]
+            pieces = tuple(Piece(a, b, said) for a, b, said in some if said is not None)
+            lost = not cut or len(pieces) < len(cut) or (self._whole and of_all is None)
+            out.append(None if lost else Heard(of_all, pieces))
+        return out
 
 
 def worth(
@@ -139,8 +177,8 @@ def worth(
     said, of_base = _descriptions(told), _descriptions(base)
     log = _quoted(said, of_base)
     if variant in ("faults", "words+faults"):
-        said_PG = [said[p * group : (p + 1) * group] for p in range(clips)]
-        in_time = fault_rewards(said_PG, of_base, frames, frame_s)
+        load_PGF = _loads(told, frames, frame_s).reshape(clips, group, frames)
+        in_time = fault_rewards(load_PGF, _loads(base, frames, frame_s))
         if variant == "faults":
             return in_time, _summary(in_time) | log
     if variant == "scores":
@@ -155,12 +193,30 @@ def worth(
     return rewards, _summary(rewards) | log
 
 
+def _loads(opinions: Sequence[Opinion], frames: int, frame_s: float) -> NDArray[np.float64]:
+    """[N, F] how bad each frame is; NaN where the judge failed."""
+    out = np.full((len(opinions), frames), np.nan)
+    for row, told in zip(out, opinions, strict=True):
+        if isinstance(told, Heard):
+            row[:] = heard_load(told.pieces, frames, frame_s)
+        elif isinstance(told, Description):
+            row[:] = fault_load(told, frames, frame_s)
+    return out
+
+
 def _numbers(opinions: Sequence[Opinion]) -> NDArray[np.float64]:
     return np.array([o if isinstance(o, float) else np.nan for o in opinions])
 
 
 def _descriptions(opinions: Sequence[Opinion]) -> list[Description | None]:
-    return [o if isinstance(o, Description) else None for o in opinions]
+    """Of the whole; of the first piece where the whole was not asked for."""
+    return [_description(o) for o in opinions]
+
+
+def _description(told: Opinion) -> Description | None:
+    if isinstance(told, Heard):
+        return told.whole or told.pieces[0].said
+    return told if isinstance(told, Description) else None
 
 
 def heard(sounds_GT: Tensor, length: int) -> list[Audio | None]:

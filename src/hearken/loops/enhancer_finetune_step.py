@@ -62,6 +62,9 @@ class Recipe:
     """Least spread of rewards in a group that counts as a difference."""
     faults_weight: float = 1.0
     """Of the advantage in time against that of the whole clip, for words+faults."""
+    pieces_s: float = 1.0
+    """Faults are heard in pieces of this length, which overlap by half; 0: where the critic says
+    they are in the whole clip."""
     kl_weight: float = 1e-4
     """Of the KL to the frozen base, a mean over cells."""
     anchor_weight: float = 1.0
