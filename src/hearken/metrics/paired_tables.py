@@ -7,7 +7,7 @@ scene by scene, so that a scene counts once; then the tables of `Comparison` app
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -143,7 +143,7 @@ def tables(
     result = [_means(compared, averaged, notes), _spreads(compared, averaged)]
     result += [_differences(compared, column, pairs) for column in compared.columns]
     if averaged.groups():
-        result += by_group(averaged, base)
+        result += [replace(t, decimals=_DECIMALS) for t in by_group(averaged, base)]
     return [t for t in result if t.rows]
 
 
