@@ -47,6 +47,7 @@ from hearken.feedback.reward import (
     relative,
 )
 from hearken.loops.enhancer_finetune import Config
+from hearken.loops.enhancer_finetune_judge import loads
 from hearken.loops.enhancer_finetune_scenes import Excerpts
 from hearken.metrics.agreement import Interval, srcc, try_ci, within_groups
 from hearken.metrics.table import Item, Row, measuring
@@ -77,7 +78,7 @@ def rewards_by(raters: Mapping[str, Rate]) -> dict[str, Reward]:
         rate_scores(said)[None], rate_scores([base])
     )
     found["faults"] = lambda said, base, group: fault_rewards(
-        [said], [base], group.frames, group.frame_s
+        loads(said, group.frames, group.frame_s)[None], loads([base], group.frames, group.frame_s)
     )
     return found
 

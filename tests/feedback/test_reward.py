@@ -5,6 +5,7 @@ import pytest
 
 from hearken.errors import JudgeError, MetricError, UsageError
 from hearken.feedback.reward import (
+    Piece,
     fault_load,
     fault_rewards,
     heard_load,

@@ -441,3 +441,11 @@ def test_shipped_models_on_real_talking_faces(data_dir: Path, tmp_path: Path) ->
     step = next(r for r in rows(config.out) if "update/grad_norm" in r)
     assert str(step["critic/raw"]).startswith("noise: ")
     assert Excerpts(config.data, config.out / "cache", seconds=1.0)[0].seen.all()
+
+
+def test_the_decoder_alone_learns(made: Path, tmp_path: Path) -> None:
+    config = small(made, tmp_path / "run", learns="decoder", valid=Path(""))
+    main(config, tools())
+    now, start = parameters(config.out), Enhancer.from_pretrained(made / "weights").net.state_dict()
+    changed = {k.split(".")[1] for k in now if not torch.equal(now[k], start[k])}
+    assert changed == {"up", "skip", "norm_up", "leave"}

@@ -67,8 +67,8 @@ class Config(Recipe):
     """Address of a critic elsewhere, http://host:port/v1; --critic is then its name there."""
     rater: str = ""
     """Folder or hub name of the rater of words; default: the one shipped."""
-    learns: Literal["all", "convolutions"] = "all"
-    """Which weights may change: all, or the listener's convolutions alone (16 % of them)."""
+    learns: Literal["all", "decoder"] = "all"
+    """Which weights may change: all, or those of the listener behind its waist (5 % of them)."""
     steps: int = 400
     """Rollout steps."""
     seed: int = 0
@@ -325,9 +325,8 @@ def _draw(config: Config, count: int, step: int, team: Processes) -> list[int]:
 def _trainable(net: MaskNet, learns: str) -> MaskNet:
     """Dropout and norms in eval(): the policy that is updated is the one that acted."""
     net.eval().requires_grad_(learns == "all")
-    for part in net.listen.modules():
-        if isinstance(part, nn.Conv2d):
-            part.requires_grad_(True)
+    for part in (net.listen.up, net.listen.skip, net.listen.norm_up, net.listen.leave):
+        part.requires_grad_(True)
     for part in net.modules():
         if isinstance(part, nn.RNNBase) and part.dropout == 0:
             part.train()  # the same numbers; cuDNN has no backward for an RNN in eval mode

@@ -32,7 +32,7 @@ from hearken.feedback.reward import (
 )
 from hearken.nouns import SAMPLE_RATE, Audio, Description
 
-__all__ = ["Heard", "Opinion", "Panel", "Tools", "heard", "worth"]
+__all__ = ["Heard", "Opinion", "Panel", "Tools", "heard", "loads", "worth"]
 
 
 @dataclass(frozen=True)
@@ -177,8 +177,8 @@ def worth(
     said, of_base = _descriptions(told), _descriptions(base)
     log = _quoted(said, of_base)
     if variant in ("faults", "words+faults"):
-        load_PGF = _loads(told, frames, frame_s).reshape(clips, group, frames)
-        in_time = fault_rewards(load_PGF, _loads(base, frames, frame_s))
+        load_PGF = loads(told, frames, frame_s).reshape(clips, group, frames)
+        in_time = fault_rewards(load_PGF, loads(base, frames, frame_s))
         if variant == "faults":
             return in_time, _summary(in_time) | log
     if variant == "scores":
@@ -193,7 +193,7 @@ def worth(
     return rewards, _summary(rewards) | log
 
 
-def _loads(opinions: Sequence[Opinion], frames: int, frame_s: float) -> NDArray[np.float64]:
+def loads(opinions: Sequence[Opinion], frames: int, frame_s: float) -> NDArray[np.float64]:
     """[N, F] how bad each frame is; NaN where the judge failed."""
     out = np.full((len(opinions), frames), np.nan)
     for row, told in zip(out, opinions, strict=True):
