@@ -181,7 +181,8 @@ def _loop(name: str, path: Path) -> list[str]:
     config = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Config")
     out = [f"## `{name}`", "", (ast.get_docstring(tree) or "").strip(), ""]
     out += ["| option | default | |", "|---|---|---|"]
-    for field, words in zip(config.body, config.body[1:], strict=False):
+    body = [*config.body, *(n for base in _bases(tree, config) for n in base.body)]
+    for field, words in zip(body, body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             flag = "--" + field.target.id.replace("_", "-")
             default = ast.unparse(field.value) if field.value is not None else "required"
@@ -190,6 +191,18 @@ def _loop(name: str, path: Path) -> list[str]:
             out.append(f"| `{flag}` | `{default}` | {text} |")
     tiny = _smoke(config)
     return [*out, "", *([f"`--smoke`: `{tiny}`", ""] if tiny else [])]
+
+
+def _bases(tree: ast.Module, config: ast.ClassDef) -> list[ast.ClassDef]:
+    """The classes that a Config takes fields from, in the modules of this package."""
+    named = {b.id for b in config.bases if isinstance(b, ast.Name)}
+    found = []
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and named & {a.name for a in node.names}:
+            path = _LOOPS.parent.parent / f"{str(node.module).replace('.', '/')}.py"
+            classes = ast.parse(path.read_text(encoding="utf-8")).body
+            found += [c for c in classes if isinstance(c, ast.ClassDef) and c.name in named]
+    return found
 
 
 def _string(node: ast.stmt) -> str:
