@@ -14,6 +14,7 @@ import ast
 import json
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from hearken.app.flags import STAGES, parser
@@ -182,7 +183,7 @@ def _loop(name: str, path: Path) -> list[str]:
     out = [f"## `{name}`", "", (ast.get_docstring(tree) or "").strip(), ""]
     out += ["| option | default | |", "|---|---|---|"]
     body = [*config.body, *(n for base in _bases(tree, config) for n in base.body)]
-    for field, words in zip(body, body[1:], strict=False):
+    for field, words in pairwise(body):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             flag = "--" + field.target.id.replace("_", "-")
             default = ast.unparse(field.value) if field.value is not None else "required"
