@@ -325,8 +325,9 @@ def _draw(config: Config, count: int, step: int, team: Processes) -> list[int]:
 def _trainable(net: MaskNet, learns: str) -> MaskNet:
     """Dropout and norms in eval(): the policy that is updated is the one that acted."""
     net.eval().requires_grad_(learns == "all")
-    for part in (net.listen.up, net.listen.skip, net.listen.norm_up, net.listen.leave):
-        part.requires_grad_(True)
+    listen = net.listen
+    for behind in (listen.up, listen.skip, listen.norm_up, listen.leave):
+        behind.requires_grad_(True)
     for part in net.modules():
         if isinstance(part, nn.RNNBase) and part.dropout == 0:
             part.train()  # the same numbers; cuDNN has no backward for an RNN in eval mode

@@ -261,7 +261,7 @@ class Learner:
         made_BT = self.net(anchor.mix_BT, anchor.crops_BV, anchor.seen_BV)
         ratio_db = si_snr_db(made_BT, anchor.reference_BT).mean()
         log["anchor/si_snr_db"] = ratio_db.item()
-        (-self.recipe.anchor_weight * ratio_db / 10).backward()  # type: ignore[no-untyped-call]
+        (-self.recipe.anchor_weight * ratio_db / 10).backward()
 
     def _push_by_advantage(self, clips: Batch, rollouts: _Rollouts, log: dict[str, object]) -> None:
         """The gradient of the clipped surrogate and of the KL to the base, weighted."""
@@ -285,7 +285,7 @@ class Learner:
             "policy/kl": kl.item(),
         }
         loss = recipe.policy_weight * surrogate.loss + recipe.kl_weight * kl
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
 
     def _update(self, log: dict[str, object]) -> None:
         """One step of the optimizer, or none where the gradient is not finite."""
