@@ -27,7 +27,7 @@ from hearken.errors import UsageError
 from hearken.feedback.reward import REWARDS, Rewards, Variant
 from hearken.loops.enhancer_finetune_judge import Opinion, Panel, heard, worth
 from hearken.loops.enhancer_finetune_scenes import Batch, Excerpt, collate
-from hearken.loops.enhancer_pretrain import si_snr_db
+from hearken.loops.enhancer_pretrain import errors
 from hearken.loops.processes import Processes
 from hearken.nouns import SAMPLE_RATE, Audio
 from hearken.rl import clipped_surrogate, gaussian_kl, whiten_frames, whiten_groups
@@ -68,7 +68,9 @@ class Recipe:
     kl_weight: float = 1e-4
     """Of the KL to the frozen base, a mean over cells."""
     anchor_weight: float = 1.0
-    """Of minus SI-SNR, in tens of dB."""
+    """Of the supervised loss: minus SI-SNR in tens of dB, and the next."""
+    anchor_magnitude: float = 5.0
+    """In it, of the error of |S|^0.3, as in pretraining; 0: the paper's, SI-SNR alone."""
     policy_weight: float = 1.0
     """Of the clipped surrogate."""
     max_norm: float = 1.0
@@ -255,13 +257,16 @@ class Learner:
         return recipe.policy.pooled((advantages_PGF * there_PF[:, None])[..., None, :])[..., 0, :]
 
     def _pull_to_anchor(self, anchor: Batch | None, log: dict[str, object]) -> None:
-        """The gradient of minus SI-SNR on clips with a reference."""
+        """The gradient of what pretraining asked for, on clips with a reference."""
         if anchor is None:
             return
-        made_BT = self.net(anchor.mix_BT, anchor.crops_BV, anchor.seen_BV)
-        ratio_db = si_snr_db(made_BT, anchor.reference_BT).mean()
-        log["anchor/si_snr_db"] = ratio_db.item()
-        (-self.recipe.anchor_weight * ratio_db / 10).backward()
+        net, recipe = self.net, self.recipe
+        spec_BKF = net.spectrum(anchor.mix_BT)
+        gains_BKF = net.mask(spec_BKF, anchor.crops_BV, anchor.seen_BV)
+        parts = errors(net, spec_BKF, gains_BKF, anchor.reference_BT)
+        log |= {f"anchor/{name}": part.item() for name, part in parts.items()}
+        loss = -parts["si_snr_db"] / 10 + recipe.anchor_magnitude * parts["magnitude"]
+        (recipe.anchor_weight * loss).backward()
 
     def _push_by_advantage(self, clips: Batch, rollouts: _Rollouts, log: dict[str, object]) -> None:
         """The gradient of the clipped surrogate and of the KL to the base, weighted."""

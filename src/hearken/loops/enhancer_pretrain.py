@@ -45,7 +45,7 @@ from hearken.run import config as configs
 from hearken.run.optimizer import Optimizer, trapezoid
 from hearken.run.track import Run
 
-__all__ = ["Config", "Objective", "main"]
+__all__ = ["Config", "Objective", "errors", "main", "si_snr_db"]
 
 _CHOSEN_BY = ("noise/known", "noise/unseen", "talker/known", "talker/unseen")
 
@@ -161,17 +161,30 @@ class Objective(nn.Module):
             told = torch.cat([read, told[len(crops) :]])
         spec = net.spectrum(mix)
         gains = net.listen_with(spec, Sight(_wobbled(told) if self.training else told, seen))
-        estimate = net.synthesise(gains, spec, mix.shape[1])
-        ratio_db = si_snr_db(estimate, clean).mean()
-        kept = ((estimate * clean).sum(1) + 1e-6) / (clean.square().sum(1) + 1e-6)
-        level_error = (kept - 1).square().mean()
-        level = spec.abs().square().mean((1, 2), keepdim=True).sqrt() + 1e-5
-        wanted = (net.spectrum(clean).abs() / level + 1e-6).pow(0.3)
-        got = (gains * spec.abs() / level + 1e-6).pow(0.3)
-        magnitude = (got - wanted).square().mean()
-        loss = -ratio_db / 10 + self.magnitude_weight * magnitude + self.lips_weight * lips
-        parts = {"si_snr_db": ratio_db, "magnitude": magnitude, "lips": lips, "level": level_error}
-        return {"total": loss + self.level_weight * level_error, **parts}
+        parts = {**errors(net, spec, gains, clean), "lips": lips}
+        loss = -parts["si_snr_db"] / 10 + self.magnitude_weight * parts["magnitude"]
+        loss = loss + self.level_weight * parts["level"] + self.lips_weight * lips
+        return {"total": loss, **parts}
+
+
+def errors(
+    net: MaskNet, spec_BKF: Tensor, gains_BKF: Tensor, clean_BT: Tensor
+) -> dict[str, Tensor]:
+    """What is wrong with masked mixtures, means over [B]: "si_snr_db", "magnitude", "level".
+
+    The magnitude error is of |S|^0.3, with the mixture's RMS as the unit.
+    """
+    estimate = net.synthesise(gains_BKF, spec_BKF, clean_BT.shape[1])
+    ratio_db = si_snr_db(estimate, clean_BT).mean()
+    kept = ((estimate * clean_BT).sum(1) + 1e-6) / (clean_BT.square().sum(1) + 1e-6)
+    level = spec_BKF.abs().square().mean((1, 2), keepdim=True).sqrt() + 1e-5
+    wanted = (net.spectrum(clean_BT).abs() / level + 1e-6).pow(0.3)
+    got = (gains_BKF * spec_BKF.abs() / level + 1e-6).pow(0.3)
+    return {
+        "si_snr_db": ratio_db,
+        "magnitude": (got - wanted).square().mean(),
+        "level": (kept - 1).square().mean(),
+    }
 
 
 def _wobbled(told_BVD: Tensor) -> Tensor:
