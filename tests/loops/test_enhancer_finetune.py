@@ -101,7 +101,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def small(made: Path, out: Path, **changes: object) -> Config:
     paths = {"data": made / "data", "valid": made / "data", "weights": made / "weights"}
-    return Config.smoke(out=out, **{**paths, **changes})
+    plain = {"cell_bins": 1, "cell_frames": 1, "antithetic": False, "sigma": 0.05, "lr": 1e-4,
+             "learns": "all"}  # fmt: skip
+    return Config.smoke(out=out, **{**paths, **plain, **changes})
 
 
 def rows(out: Path) -> list[dict[str, object]]:

@@ -67,9 +67,9 @@ class Config(Recipe):
     """Address of a critic elsewhere, http://host:port/v1; --critic is then its name there."""
     rater: str = ""
     """Folder or hub name of the rater of words; default: the one shipped."""
-    learns: Literal["all", "decoder"] = "all"
+    learns: Literal["all", "decoder"] = "decoder"
     """Which weights may change: all, or those of the listener behind its waist (5 % of them)."""
-    steps: int = 400
+    steps: int = 100
     """Rollout steps."""
     seed: int = 0
     """Of clips and noise."""
@@ -81,13 +81,13 @@ class Config(Recipe):
     """Steps between checkpoints."""
     threads: int = 0
     """CPU threads of torch; 0 leaves them alone."""
-    clips: int = 2
+    clips: int = 8
     """Clips a step and process (P)."""
     anchor: int = 4
     """Clips of the supervised minibatch; 0 for none."""
-    lr: float = 1e-4
+    lr: float = 3e-5
     """Of Adam, constant."""
-    seconds: float = 3.0
+    seconds: float = 2.0
     """Length of a clip."""
     lips: bool = True
     """Look at the talker."""
@@ -99,7 +99,7 @@ class Config(Recipe):
     """The run stops where the KL to the base, nats a cell, is above this; 0 for no limit."""
     max_drop: float = 0.1
     """The run stops where held-out DistillMOS is below the base's by this, surely; 0 for never."""
-    valid_every: int = 100
+    valid_every: int = 50
     """Steps between held-out evaluations."""
     valid_count: int = 40
     """Held-out clips, one from each scene."""
@@ -110,7 +110,7 @@ class Config(Recipe):
     def smoke(cls, **changes: object) -> Config:
         """Two short steps, to see that it runs."""
         small: dict[str, object] = {
-            "steps": 2, "rollouts": 2, "epochs": 1, "anchor": 2, "seconds": 1.0,
+            "steps": 2, "clips": 2, "rollouts": 2, "epochs": 1, "anchor": 2, "seconds": 1.0,
             "save_every": 1, "valid_every": 2, "valid_count": 2, "examples": 1,
         }  # fmt: skip
         return configs.smoke_of(cls, small, changes)

@@ -46,13 +46,13 @@ class Recipe:
     """What the policy is rewarded for; see docs/reward.md."""
     rollouts: int = 4
     """Sampled masks of each clip (G)."""
-    sigma: float = 0.05
+    sigma: float = 0.1
     """Spread of the sampled gains."""
-    cell_bins: int = 1
+    cell_bins: int = 32
     """Neighbouring bins that share a sampled offset."""
-    cell_frames: int = 1
+    cell_frames: int = 16
     """Neighbouring STFT frames (20 ms) that share it."""
-    antithetic: bool = False
+    antithetic: bool = True
     """Sample offsets in pairs of opposite sign."""
     epochs: int = 2
     """Updates on the same rollouts."""
