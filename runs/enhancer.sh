@@ -3,8 +3,8 @@
 #
 #     runs/enhancer.sh DATA_DIR [OUT]
 #
-# DATA_DIR holds manifest.csv (docs/data.md). About four hours on two CPU cores, half of them for the audio-only twin, which only the
-# table needs. Interrupted, it goes on where it was. BF16= switches 16 bits off, where the processor has no units for them.
+# DATA_DIR holds manifest.csv (docs/data.md). About eight hours on two CPU cores: three for the pretraining and as many for the audio-only
+# twin, which only the table needs. Interrupted, it goes on where it was. BF16= switches 16 bits off, where the processor has no units for them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?usage: runs/enhancer.sh DATA_DIR [OUT]}
@@ -34,9 +34,4 @@ for kind in noise speech; do
 done
 
 # 3. Words as reward, and the controls without which its gain means nothing.
-hearken data scenes --data "$data" -o "$out/scenes/train" --count 300
-hearken data scenes --data "$data" -o "$out/scenes/valid" --count 60 --split valid --seed 1
-for reward in words none shuffled; do
-  hearken train enhancer-finetune --data "$out/scenes/train" --valid "$out/scenes/valid" --weights "$out/pretrain/best" \
-    --reward "$reward" --out "$out/finetune_$reward" --cache "$out/crops" $(again "$out/finetune_$reward")
-done
+WEIGHTS=$out/pretrain/best runs/words_as_reward.sh "$data" "$out/words_as_reward"
