@@ -210,7 +210,7 @@ class Enhancer:
 
         Args:
             samples: all of the sound, [T] or [2, T], or an iterator of its blocks, of any
-                length; no more than 16 s of them are held.
+                length; no more than 16 s and one of them are held.
             sight: as in `enhance`.
 
         Raises:
