@@ -46,11 +46,11 @@ class Recipe:
     """What the policy is rewarded for; see docs/reward.md."""
     rollouts: int = 4
     """Sampled masks of each clip (G)."""
-    sigma: float = 0.2
+    sigma: float = 0.1
     """Spread of the sampled gains."""
-    cell_bins: int = 513
+    cell_bins: int = 32
     """Neighbouring bins that share a sampled offset; 513 are all."""
-    cell_frames: int = 25
+    cell_frames: int = 16
     """Neighbouring STFT frames (20 ms) that share it."""
     antithetic: bool = True
     """Sample offsets in pairs of opposite sign."""
