@@ -3,8 +3,9 @@
 #
 #     runs/enhancer.sh DATA_DIR [OUT]
 #
-# DATA_DIR holds manifest.csv (docs/data.md). About eight hours on two CPU cores: three for the pretraining and as many for the audio-only
-# twin, which only the table needs. Interrupted, it goes on where it was. BF16= switches 16 bits off, where the processor has no units for them.
+# DATA_DIR holds manifest.csv (docs/data.md). By estimate six hours on two CPU cores: the pretraining beside the audio-only twin, which
+# only the table needs, then the rewards. Interrupted, it goes on where it was. BF16= switches 16 bits off, where the processor has no
+# units for them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?usage: runs/enhancer.sh DATA_DIR [OUT]}

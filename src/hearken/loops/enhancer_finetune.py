@@ -260,7 +260,7 @@ class _Loop:
         if self.team.rank == 0:
             if not _worse(numbers, self.config):
                 Enhancer(copy.deepcopy(net)).save(self.config.out / "enhancer")
-            examples = self.held_out.examples(net, self.config.examples) if self.held_out else []
+            examples = self.held_out.examples(self.config.examples) if self.held_out else []
             facts = {"reward": self.config.reward, "of": f"{self.config.steps} steps"}
             finetune_page.write(self.config.out, self.log.history(), examples, facts=facts)
         return numbers

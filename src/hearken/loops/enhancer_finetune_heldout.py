@@ -59,6 +59,8 @@ class HeldOut:
         self._team = team
         self._mine = range(team.rank, len(valid), team.count)
         self._before: list[_Heard] = []
+        self._now: list[_Heard] = []
+        self._ends: dict[int, list[Description | None]] = {}
 
     def evaluate(self, net: MaskNet) -> dict[str, float]:
         """`net` with its mean mask against the base: gains over clips of this evaluation.
@@ -68,11 +70,11 @@ class HeldOut:
         and are counted.
         """
         self._before = self._before or self._heard(self._base, self._mine)
-        now = self._heard(net, self._mine)
+        self._now = self._heard(net, self._mine)
         rows = self._team.gather(
             [
                 {name: n.measures[name] - b.measures[name] for name in MEASURES}
-                for n, b in zip(now, self._before, strict=True)
+                for n, b in zip(self._now, self._before, strict=True)
             ]
         )
         numbers = {"valid/clips": float(len(rows))}
@@ -85,18 +87,19 @@ class HeldOut:
                 numbers |= {f"valid/{name}_low": mean.low, f"valid/{name}_high": mean.high}
         return numbers
 
-    def examples(self, net: MaskNet, count: int) -> list[Example]:
-        """The first clips in full, to see and to hear."""
-        some = self._mine[:count]
-        now = self._heard(net, some)
-        return [self._example(*x) for x in zip(some, self._before, now, strict=False)]
+    def examples(self, count: int) -> list[Example]:
+        """The first clips of the last evaluation in full, to see and to hear."""
+        shown = zip(self._mine[:count], self._before, self._now, strict=False)
+        return [self._example(*x) for x in shown]
 
     def _example(self, index: int, before: _Heard, now: _Heard) -> Example:
         excerpt = self._valid[index]
         sounds = {"noisy": excerpt.mix, "base": before.sound, "now": now.sound,
                   "clean": excerpt.reference}  # fmt: skip
         whole = {k: x[: excerpt.length] for k, x in sounds.items() if x is not None}
-        ends = self._judge.hear([whole["noisy"], whole["clean"]])
+        if index not in self._ends:
+            self._ends[index] = self._judge.hear([whole["noisy"], whole["clean"]])
+        ends = self._ends[index]
         said = {"noisy": ends[0], "base": before.said, "now": now.said, "clean": ends[1]}
         words = {k: d.words for k, d in said.items() if d is not None}
         ratings = dict(zip(words, self._tools.rate(list(words.values())), strict=True))

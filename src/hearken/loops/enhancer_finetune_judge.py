@@ -111,8 +111,9 @@ class Panel:
 
     def troubles(self) -> dict[str, object]:
         """What to log of a critic elsewhere: requests that had to be sent again, so far."""
-        there = isinstance(self._listen, RemoteCritic)
-        return {"critic/retried": self._listen.retried} if there else {}  # type: ignore[attr-defined]
+        if isinstance(self._listen, RemoteCritic):
+            return {"critic/retried": self._listen.retried}
+        return {}
 
     def close(self) -> None:
         """Wait for what was asked, and end the thread."""

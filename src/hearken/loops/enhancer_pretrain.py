@@ -68,7 +68,7 @@ class Config:
     """Simulated rooms beside the recorded ones; they need the extra hearken[rooms]."""
     cache: Path = Path("")
     """Folder for mouth crops and shifted voices, made once; default OUT/cache."""
-    steps: int = 4900
+    steps: int = 9500
     """Optimizer steps."""
     seed: int = 0
     """Of weights and scenes."""
@@ -90,13 +90,13 @@ class Config:
     """Share of scenes whose target was filmed."""
     blank: float = 0.35
     """Share of scenes without a look at the target; 1 for an audio-only twin."""
-    noisy: float = 0.5
+    noisy: float = 0.45
     """Share of scenes with noise and no other talker."""
     lr: float = 2e-3
     """Learning rate between warm-up and cool-down."""
     warmup: int = 100
     """Steps of warm-up."""
-    cooldown: int = 3250
+    cooldown: int = 6300
     """Last steps, over which the rate falls to a hundredth."""
     bf16: bool = False
     """Convolutions and matrices in bfloat16: half the time on processors that have it."""
