@@ -88,7 +88,14 @@ def tools(listen: Callable[..., list[Description | GrammarError]] = loudness_cri
         lambda texts: [1.0 + stars.index(t.split()[1][:-1]) for t in texts],
         lambda x: float(1 + 4 * np.sqrt(np.mean(np.square(x)))),
         lambda x: 3.0,
+        expect=loudness_expected,
     )
+
+
+def loudness_expected(sounds: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The same critic to be differentiated."""
+    level = torch.stack([1 + 4 * x.square().mean().sqrt() / 0.1 for x in sounds]).clamp(1, 5)
+    return level[:, None].expand(-1, len(DIMENSIONS))
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +136,7 @@ def test_each_reward_runs_and_logs(made: Path, tmp_path: Path, reward: str) -> N
     steps = [r for r in rows(tmp_path / "run") if "update/grad_norm" in r]
     assert [r["step"] for r in steps] == [0, 1]
     assert ("policy/kl" in steps[0]) is (reward != "none")
+    assert ("reward/mean" in steps[0]) is (reward != "none")
     if reward in ("words", "scores", "faults", "shuffled"):
         assert str(steps[0]["critic/raw"]).startswith("raw ")
     saved = Enhancer.from_pretrained(tmp_path / "run" / "enhancer").net.state_dict()
@@ -165,6 +173,38 @@ def test_resumed_equals_uninterrupted(made: Path, tmp_path: Path) -> None:
     main(replace(part, resume=True), tools(some_fail))
     assert same(parameters(whole.out), parameters(part.out))
     assert rows(whole.out) == rows(part.out)
+
+
+def test_the_gradient_climbs_faster_than_samples_and_resumes(made: Path, tmp_path: Path) -> None:
+    config = small(
+        made, tmp_path / "whole", reward="gradient", anchor=0, steps=4, epochs=2, lr=2e-2,
+        seconds=0.5, valid_every=1000, save_every=100, gradient_of="overall,noise",
+    )  # fmt: skip
+    whole = main(config, tools())
+    sampled = main(replace(config, out=tmp_path / "sampled", reward="scores"), tools())
+    assert whole["valid/scores_low"] > 0.05
+    assert whole["valid/scores"] > sampled["valid/scores"] + 0.05
+    part = replace(config, out=tmp_path / "part")
+    main(replace(part, steps=2), tools())
+    main(replace(part, resume=True), tools())
+    assert same(parameters(config.out), parameters(part.out))
+    learnt = [r for r in rows(config.out) if "reward/mean" in r]
+    assert learnt[0]["reward/mean"] != 0  # the second of the step's updates: no longer the base
+    assert float(str(learnt[-1]["reward/mean"])) > float(str(learnt[0]["reward/mean"]))
+
+
+def test_sounds_that_the_critic_cannot_read_have_no_gradient(made: Path, tmp_path: Path) -> None:
+    def deaf(sounds: Sequence[torch.Tensor]) -> torch.Tensor:
+        return torch.full((len(sounds), len(DIMENSIONS)), torch.nan)
+
+    config = small(made, tmp_path / "run", reward="gradient", anchor=0, patience=4, valid=Path(""),
+                   kl_weight=0.0)  # fmt: skip
+    with pytest.raises(JudgeError, match="failed on 100%"):
+        main(config, replace(tools(), expect=deaf))
+    start = Enhancer.from_pretrained(made / "weights").net.state_dict()
+    patient = replace(config, out=tmp_path / "patient", patience=1000)
+    main(patient, replace(tools(), expect=deaf))
+    assert same(parameters(patient.out), start)
 
 
 def test_ctrl_c_saves_and_the_run_goes_on(made: Path, tmp_path: Path) -> None:
@@ -352,6 +392,8 @@ def test_killed_and_resumed_equals_uninterrupted(made: Path, tmp_path: Path) -> 
         ({"rollouts": 1}, "at least two"),
         ({"reward": "shuffled", "clips": 1}, "two clips"),
         ({"reward": "praise"}, "reward"),
+        ({"reward": "gradient", "judge_url": "http://x/v1"}, "--judge-url"),
+        ({"reward": "gradient", "gradient_of": "beauty"}, "--gradient-of"),
     ],
 )
 def test_bad_settings(made: Path, tmp_path: Path, changes: dict[str, object], message: str) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "encode",
     "read",
     "read_scores",
+    "score_places",
 ]
 
 
@@ -175,7 +176,7 @@ def read_scores(
         GrammarError: the score lines break the grammar.
     """
     points = parse_scores(written.text)
-    places = _token_at(tokenizer, written.tokens, _digit_offsets(written.text))
+    places = score_places(tokenizer, written)
     family_of = {i: n for n, f in enumerate(digit_families(tokenizer)) for i in f}
     scores = {}
     for name, place in zip(DIMENSIONS, places, strict=True):
@@ -185,6 +186,11 @@ def read_scores(
         heat = (temperature or {}).get(name, 1.0)
         scores[name] = Score.of(temper(probs, heat)) if sum(probs) > 0 else points[name]
     return scores
+
+
+def score_places(tokenizer: Any, written: Written) -> list[int]:
+    """Index in `written.tokens` of each of the seven score digits; the score lines must parse."""
+    return _token_at(tokenizer, written.tokens, _digit_offsets(written.text))
 
 
 def _with_confidence(fault: Fault, tokenizer: Any, written: Written) -> Fault:

@@ -230,6 +230,10 @@ class Critic:
         answers = tokens[:, batch["input_ids"].shape[1] :].tolist()
         return [self._written(recorder, row, ids) for row, ids in enumerate(answers)]
 
+    def write_scores(self, batch: dict[str, torch.Tensor]) -> list[Written]:
+        """The same, greedily, and no further than the seven scores."""
+        return self.write(batch, max_new_tokens=self._score_length())
+
     def _written(self, recorder: Recorder, row: int, ids: list[int]) -> Written:
         ends = self._end_tokens()
         length = next((k for k, i in enumerate(ids) if i in ends), len(ids))
@@ -276,7 +280,7 @@ class Critic:
 
     def _describe_scores(self, clips: Sequence[Audio]) -> list[Description | GrammarError]:
         said: list[Description | GrammarError] = []
-        for written in self.write(self.inputs(clips), max_new_tokens=self._score_length()):
+        for written in self.write_scores(self.inputs(clips)):
             try:
                 scores = read_scores(self.tokenizer, written, self.temperature)
                 said.append(Description(scores, (), "", written.text))

@@ -10,6 +10,7 @@
 | words+faults | words for the whole clip, and faults frame by frame                  | both    |
 | dnsmos   | DNSMOS OVRL, handed in as a callable (the paper's baseline)             | [-4, 4] |
 | shuffled | as words, but the words of another clip: a control for noise            | [-4, 4] |
+| gradient | as scores, but the critic is differentiated and no mask is sampled       | [-4, 4] |
 | none     | nothing: continued supervised training alone, a control                 | 0       |
 
 Axes: P clips, G rollouts of a clip, F STFT frames. NaN marks a rollout without a reward, because
@@ -47,7 +48,9 @@ __all__ = [
     "shuffled",
 ]
 
-Variant = Literal["words", "scores", "faults", "words+faults", "dnsmos", "none", "shuffled"]
+Variant = Literal[
+    "words", "scores", "faults", "words+faults", "dnsmos", "none", "shuffled", "gradient"
+]
 REWARDS: tuple[Variant, ...] = get_args(Variant)
 
 Rate = Callable[[Sequence[str]], list[float]]

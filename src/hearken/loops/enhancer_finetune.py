@@ -67,8 +67,9 @@ class Config(Recipe):
     """Address of a critic elsewhere, http://host:port/v1; --critic is then its name there."""
     rater: str = ""
     """Folder or hub name of the rater of words; default: the one shipped."""
-    learns: Literal["all", "decoder"] = "decoder"
-    """Which weights may change: all, or those of the listener behind its waist (5 % of them)."""
+    learns: Literal["all", "decoder", "biases"] = "all"
+    """Which weights may change: all; those of the listener behind its waist (5 %); or its biases
+    and norms (0.3 %; Ben Zaken et al. 2022), which OUT/enhancer-changes then holds alone."""
     steps: int = 100
     """Rollout steps."""
     seed: int = 0
@@ -85,7 +86,7 @@ class Config(Recipe):
     """Clips a step and process (P)."""
     anchor: int = 4
     """Clips of the supervised minibatch; 0 for none."""
-    lr: float = 3e-5
+    lr: float = 1e-5
     """Of Adam, constant."""
     seconds: float = 2.0
     """Length of a clip."""
@@ -169,9 +170,16 @@ def main(config: Config, tools: Tools | None = None) -> dict[str, float]:
     device.seed_all(config.seed)
     where = device.pick(config.device)
     team = Processes.join(cpu=where.type == "cpu")
-    base = Enhancer.from_pretrained(config.weights, device=where).net.requires_grad_(False)
+    start = Enhancer.from_pretrained(config.weights, device=where)
+    base = start.net.requires_grad_(False)
     net = _trainable(copy.deepcopy(base), config.learns)
-    tools = tools or Tools.load(config.critic, config.rater, config.device, config.judge_url)
+    tools = tools or Tools.load(
+        config.critic,
+        config.rater,
+        config.device,
+        config.judge_url,
+        gradient=config.reward == "gradient",
+    )
     judge = Judge(
         tools.listen,
         max_failed_frac=config.max_failed_frac,
@@ -186,7 +194,7 @@ def main(config: Config, tools: Tools | None = None) -> dict[str, float]:
             state.restore(run.checkpoint)
         run.rewind(state.step)
         try:
-            return _Loop(config, run, state, tools, team).run()
+            return _Loop(config, run, state, tools, team, start).run()
         finally:
             panel.close()
 
@@ -195,9 +203,10 @@ class _Loop:
     """Steps and held-out evaluations until the end, or until a guard calls."""
 
     def __init__(
-        self, config: Config, run: Run, state: State, tools: Tools, team: Processes
+        self, config: Config, run: Run, state: State, tools: Tools, team: Processes, base: Enhancer
     ) -> None:
         self.config, self.log, self.state, self.team = config, run, state, team
+        self.base = base
         cache = _cache(config)
         seconds, lips = config.seconds, config.lips
         self.train = Excerpts(config.data, cache, seconds=seconds, lips=lips)
@@ -259,7 +268,10 @@ class _Loop:
             self.log.log(self.state.step, numbers)
         if self.team.rank == 0:
             if not _worse(numbers, self.config):
-                Enhancer(copy.deepcopy(net)).save(self.config.out / "enhancer")
+                good = Enhancer(copy.deepcopy(net))
+                good.save(self.config.out / "enhancer")
+                if self.config.learns == "biases":
+                    good.save_changes(self.config.out / "enhancer-changes", self.base)
             examples = self.held_out.examples(self.config.examples) if self.held_out else []
             facts = {"reward": self.config.reward, "of": f"{self.config.steps} steps"}
             finetune_page.write(self.config.out, self.log.history(), examples, facts=facts)
@@ -326,8 +338,12 @@ def _trainable(net: MaskNet, learns: str) -> MaskNet:
     """Dropout and norms in eval(): the policy that is updated is the one that acted."""
     net.eval().requires_grad_(learns == "all")
     listen = net.listen
-    for behind in (listen.up, listen.skip, listen.norm_up, listen.leave):
-        behind.requires_grad_(True)
+    if learns == "decoder":
+        for behind in (listen.up, listen.skip, listen.norm_up, listen.leave):
+            behind.requires_grad_(True)
+    elif learns == "biases":
+        for p in listen.parameters():
+            p.requires_grad_(p.ndim == 1)
     for part in net.modules():
         if isinstance(part, nn.RNNBase) and part.dropout == 0:
             part.train()  # the same numbers; cuDNN has no backward for an RNN in eval mode
@@ -338,5 +354,9 @@ def _refuse_bad(config: Config) -> None:
     config.refuse_bad()
     if config.reward == "none" and config.anchor == 0:
         raise UsageError("--reward none with --anchor 0 trains nothing")
+    if config.reward == "gradient" and config.judge_url:
+        raise UsageError(
+            "--reward gradient needs the critic in this process: leave out --judge-url"
+        )
     if config.reward == "shuffled" and config.clips < 2:
         raise UsageError("--reward shuffled needs at least two clips a step: --clips 2")

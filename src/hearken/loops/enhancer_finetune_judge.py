@@ -32,7 +32,17 @@ from hearken.feedback.reward import (
 )
 from hearken.nouns import SAMPLE_RATE, Audio, Description
 
-__all__ = ["Heard", "Opinion", "Panel", "Tools", "heard", "loads", "worth"]
+__all__ = [
+    "Expect",
+    "Heard",
+    "Opinion",
+    "Panel",
+    "Tools",
+    "heard",
+    "loads",
+    "worth",
+    "worth_of_means",
+]
 
 
 @dataclass(frozen=True)
@@ -48,12 +58,17 @@ Opinion = Description | Heard | float | None
 or no sound)."""
 
 
+Expect = Callable[[Sequence[Tensor]], Tensor]
+"""Sounds -> [P, 7] scores with a gradient; NaN where the critic failed."""
+
+
 @dataclass(frozen=True)
 class Tools:
     """What judges the sound: the critic, the rater of its words, and blind metrics.
 
     DNSMOS OVRL can be the reward; DistillMOS never is, so that it can tell whether the reward is
     being talked up. `critic` names whose answers these are, where they may be kept; else "".
+    `expect` is the critic to be differentiated (`hearken.critic.gradient.ScoreGradient`).
     """
 
     listen: Listen
@@ -61,22 +76,29 @@ class Tools:
     dnsmos: Callable[[Audio], float]
     distillmos: Callable[[Audio], float]
     critic: str = ""
+    expect: Expect | None = None
 
     @classmethod
-    def load(cls, critic: str, rater: str, device: str, judge_url: str = "") -> Tools:
+    def load(
+        cls, critic: str, rater: str, device: str, judge_url: str = "", gradient: bool = False
+    ) -> Tools:
         """A critic and a rater by folder or hub name; "" for those that are shipped.
 
         With `judge_url` the critic is the one behind that address, and `critic` its name there.
+
+        Raises:
+            CheckpointError: with `gradient`: this critic cannot be differentiated.
         """
         from hearken.metrics import blind
 
-        listen, name = _listener(critic, device, judge_url)
+        listen, name, expect = _listener(critic, device, judge_url, gradient)
         return cls(
             listen,
             Rater.from_pretrained(rater or None),
             lambda sound: blind.dnsmos(sound, windows=1)["ovrl"],
             blind.distillmos,
             name,
+            expect,
         )
 
 
@@ -86,6 +108,7 @@ class Panel:
     Attributes:
         judge: counts what fails.
         rate: words to 1-5.
+        expect: the critic as a function to differentiate.
         seconds: that judging has taken so far.
     """
 
@@ -93,6 +116,7 @@ class Panel:
         """As the attributes; `pieces_s` is the length of pieces that faults are heard in."""
         self.judge = judge
         self.rate = tools.rate
+        self.expect = tools.expect
         self.seconds = 0.0
         self._listen = tools.listen
         self._measure = tools.dnsmos if variant == "dnsmos" else None
@@ -194,6 +218,12 @@ def worth(
     return rewards, _summary(rewards) | log
 
 
+def worth_of_means(values_P: Tensor, base_P: Tensor) -> dict[str, object]:
+    """What to log of P sounds by their mean mask, 1-5, relative to the base's."""
+    now_P, then_P = (x.detach().cpu().double().numpy() for x in (values_P, base_P))
+    return _summary(relative(now_P[:, None], then_P))
+
+
 def loads(opinions: Sequence[Opinion], frames: int, frame_s: float) -> NDArray[np.float64]:
     """[N, F] how bad each frame is; NaN where the judge failed."""
     out = np.full((len(opinions), frames), np.nan)
@@ -250,15 +280,18 @@ def _quoted(
     return quotes
 
 
-def _listener(critic: str, device: str, judge_url: str) -> tuple[Listen, str]:
-    """The critic and what names it and its weights."""
+def _listener(
+    critic: str, device: str, judge_url: str, gradient: bool
+) -> tuple[Listen, str, Expect | None]:
+    """The critic, what names it and its weights, and how it is differentiated."""
     if judge_url:
         from hearken.critic.grammar import parse
         from hearken.critic.prompt import prompt
 
         there = RemoteCritic.connect(judge_url, parse, prompt=prompt("describe"), model=critic)
-        return there, ""
+        return there, "", None
+    from hearken.critic.gradient import ScoreGradient
     from hearken.critic.model import Critic
 
     here = Critic.from_pretrained(critic or None, device=device)
-    return here.listen, f"{here.id}@{here.revision}"
+    return here.listen, f"{here.id}@{here.revision}", ScoreGradient(here) if gradient else None

@@ -5,14 +5,15 @@
     wait         for the last of its answers
     update       rewards -> advantages -> clipped surrogate and KL
 
-What is computed does not depend on who is done first.
+For `gradient` nothing is sampled: each update climbs the critic's expected scores of what the mask
+itself makes. What is computed does not depend on who is done first.
 """
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,11 +26,17 @@ from hearken.enhancer.net import MaskNet
 from hearken.enhancer.policy import GaussianMaskPolicy
 from hearken.errors import UsageError
 from hearken.feedback.reward import REWARDS, Rewards, Variant
-from hearken.loops.enhancer_finetune_judge import Opinion, Panel, heard, worth
+from hearken.loops.enhancer_finetune_judge import (
+    Opinion,
+    Panel,
+    heard,
+    worth,
+    worth_of_means,
+)
 from hearken.loops.enhancer_finetune_scenes import Batch, Excerpt, collate
 from hearken.loops.enhancer_pretrain import errors
 from hearken.loops.processes import Processes
-from hearken.nouns import SAMPLE_RATE, Audio
+from hearken.nouns import DIMENSIONS, SAMPLE_RATE, Audio
 from hearken.rl import clipped_surrogate, gaussian_kl, whiten_frames, whiten_groups
 
 __all__ = ["Learner", "Recipe"]
@@ -72,7 +79,9 @@ class Recipe:
     anchor_magnitude: float = 5.0
     """In it, of the error of |S|^0.3, as in pretraining; 0: the paper's, SI-SNR alone."""
     policy_weight: float = 1.0
-    """Of the clipped surrogate."""
+    """Of the clipped surrogate; for `gradient`, of the critic's scores."""
+    gradient_of: str = "all"
+    """The scores whose mean `gradient` climbs, with commas between; "all" for the seven."""
     max_norm: float = 1.0
     """Gradients are scaled down to this norm."""
 
@@ -84,11 +93,25 @@ class Recipe:
         """
         if self.reward not in REWARDS:
             raise UsageError(f"--reward {self.reward}: is none of {', '.join(REWARDS)}")
-        if self.reward != "none" and self.rollouts < 2:
+        if self.samples and self.rollouts < 2:
             raise UsageError("--rollouts: a group needs at least two")
         if self.epochs < 1:
             raise UsageError("--epochs: at least one update a step")
-        _ = self.policy
+        _ = self.policy, self.climbed
+
+    @property
+    def samples(self) -> bool:
+        """Whether masks are sampled, and their sounds judged."""
+        return self.reward not in ("none", "gradient")
+
+    @property
+    def climbed(self) -> list[int]:
+        """Places in `DIMENSIONS` of the scores that `gradient` climbs."""
+        names = DIMENSIONS if self.gradient_of == "all" else self.gradient_of.split(",")
+        for name in names:
+            if name not in DIMENSIONS:
+                raise UsageError(f"--gradient-of {name}: is none of {', '.join(DIMENSIONS)}")
+        return [DIMENSIONS.index(name) for name in names]
 
     @property
     def policy(self) -> GaussianMaskPolicy:
@@ -96,13 +119,14 @@ class Recipe:
         return GaussianMaskPolicy(self.sigma, self.cell_bins, self.cell_frames, self.antithetic)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Base:
-    """What the frozen base does with one clip, and what is said of it."""
+    """What the frozen base does with one clip, and, once asked for, what is thought of it."""
 
     mask_KF: Tensor
-    told: Future[list[Opinion]]
-    asked: int
+    sound: Audio | None
+    told: Future[list[Opinion]] | None = None
+    value: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +137,7 @@ class _Sampled:
     old_log_prob_PGLM: Tensor
     ref_mean_PKF: Tensor
     told: list[Future[list[Opinion]]]
-    base: list[_Base]
+    base: list[Future[list[Opinion]]]
     asked: int
 
 
@@ -163,7 +187,7 @@ class Learner:
         self._clock = {}
         listened = self.panel.seconds
         sampled, rollouts = None, None
-        if self.recipe.reward != "none":
+        if self.recipe.samples:
             with self._timed("enhance"):
                 sampled = self._sample(clips, rng)
         for epoch in range(self.recipe.epochs):
@@ -175,6 +199,8 @@ class Learner:
             with self._timed("update"):
                 if rollouts is not None:
                     self._push_by_advantage(clips, rollouts, log)
+                elif self.recipe.reward == "gradient":
+                    self._climb(clips, log)
                 self._update(log)
         log["update/skipped"] = self.skipped
         self._clock["listen"] = self.panel.seconds - listened
@@ -201,7 +227,12 @@ class Learner:
             old_PGLM = policy.log_prob(actions_PGKF, mean_PKF[:, None])
             base = [self._of_base(excerpt, where) for excerpt in clips.excerpts]
         ref_PKF = torch.stack([b.mask_KF for b in base])
-        return _Sampled(actions_PGKF, old_PGLM, ref_PKF, told, base, asked)
+        asked += sum(b.sound is not None for b in base)
+        return _Sampled(actions_PGKF, old_PGLM, ref_PKF, told, [*map(self._told, base)], asked)
+
+    def _told(self, base: _Base) -> Future[list[Opinion]]:
+        base.told = base.told or self.panel.ask_once(base.sound)
+        return base.told
 
     def _of_base(self, excerpt: Excerpt, where: torch.device) -> _Base:
         """Of a clip alone, so that it does not depend on neighbours; from memory if used lately."""
@@ -210,9 +241,7 @@ class Learner:
             spec_PKF = self.base.spectrum(one.mix_BT)
             mask_PKF = self.base.mask(spec_PKF, one.crops_BV, one.seen_BV)
             made_PT = self.base.synthesise(mask_PKF, spec_PKF, one.mix_BT.shape[1])
-            sound = heard(made_PT, excerpt.length)[0]
-            told = self.panel.ask_once(sound)
-            self._bases[excerpt.name] = _Base(mask_PKF[0], told, int(sound is not None))
+            self._bases[excerpt.name] = _Base(mask_PKF[0], heard(made_PT, excerpt.length)[0])
             while len(self._bases) > _BASES:
                 self._bases.popitem(last=False)
         self._bases.move_to_end(excerpt.name)
@@ -221,14 +250,12 @@ class Learner:
     def _judged(self, sampled: _Sampled, clips: Batch, log: dict[str, object]) -> _Rollouts:
         with self._timed("wait"):
             told = [opinion for chunk in sampled.told for opinion in chunk.result()]
-            base = [opinion for b in sampled.base for opinion in b.told.result()]
+            base = [opinion for told_B in sampled.base for opinion in told_B.result()]
         frames, frame_s = sampled.ref_mean_PKF.shape[2], self.base.config.hop / SAMPLE_RATE
         rewards, judged = worth(self.recipe.reward, self.panel.rate, told, base, frames, frame_s)
         log |= judged | self.panel.troubles()
-        asked = sampled.asked + sum(b.asked for b in sampled.base)
         answered = sum(opinion is not None for opinion in [*told, *base])
-        failed_all, asked_all = self.team.total(asked - answered, asked)
-        log["critic/failed_frac"] = self.panel.judge.enforce(failed_all, asked_all)
+        self._count(sampled.asked - answered, sampled.asked, log)
         return _Rollouts(sampled, rewards, self._advantages(rewards, clips, frames, log))
 
     def _advantages(
@@ -291,6 +318,41 @@ class Learner:
         }
         loss = recipe.policy_weight * surrogate.loss + recipe.kl_weight * kl
         loss.backward()
+
+    def _climb(self, clips: Batch, log: dict[str, object]) -> None:
+        """The gradient of what the critic thinks of the mask's sound, and of the KL to the base."""
+        recipe, net = self.recipe, self.net
+        spec_PKF = net.spectrum(clips.mix_BT)
+        mean_PKF = net.mask(spec_PKF, clips.crops_BV, clips.seen_BV)
+        made_PT = net.synthesise(mean_PKF, spec_PKF, clips.mix_BT.shape[1])
+        value_P = self._value([x[: e.length] for x, e in zip(made_PT, clips.excerpts, strict=True)])
+        with torch.no_grad():
+            base = [self._of_base(excerpt, made_PT.device) for excerpt in clips.excerpts]
+            base_P = torch.stack([self._value_of(b, made_PT.device) for b in base])
+        known_P = value_P.isfinite()
+        self._count(int((~known_P).sum()), len(known_P), log)
+        kl = gaussian_kl(mean_PKF, torch.stack([b.mask_KF for b in base]), recipe.sigma).mean()
+        log |= worth_of_means(value_P, base_P) | {"policy/kl": kl.item()}
+        loss = recipe.kl_weight * kl
+        if bool(known_P.any()):
+            loss = loss - recipe.policy_weight * value_P[known_P].mean()
+        loss.backward()
+
+    def _value(self, sounds: Sequence[Tensor]) -> Tensor:
+        """[P] what is climbed."""
+        assert self.panel.expect is not None
+        return self.panel.expect(sounds)[:, self.recipe.climbed].mean(1)
+
+    def _value_of(self, base: _Base, where: torch.device) -> Tensor:
+        if base.value is None:
+            lost = torch.full((), torch.nan, device=where)
+            sound = None if base.sound is None else torch.from_numpy(base.sound).to(where)
+            base.value = lost if sound is None else self._value([sound])[0]
+        return base.value
+
+    def _count(self, failed: int, asked: int, log: dict[str, object]) -> None:
+        """Stop, all processes together, where the critic fails too often."""
+        log["critic/failed_frac"] = self.panel.judge.enforce(*self.team.total(failed, asked))
 
     def _update(self, log: dict[str, object]) -> None:
         """One step of the optimizer, or none where the gradient is not finite."""

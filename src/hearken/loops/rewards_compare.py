@@ -43,6 +43,8 @@ PAIRS = (
     ("words", "scores"),
     ("faults", "words"),
     ("words_faults", "words"),
+    ("gradient", "none"),
+    ("gradient", "words"),
 )
 """Paired differences, beside each row less the pretrained enhancer."""
 

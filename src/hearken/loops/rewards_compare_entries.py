@@ -21,8 +21,18 @@ from hearken.nouns import Scene
 
 __all__ = ["PRETRAINED", "ROWS", "Entry", "entries_of"]
 
-ROWS = ("none", "shuffled", "dnsmos", "words", "scores", "faults", "words_faults")
-"""The order of the table; other names follow."""
+ROWS = (
+    "none",
+    "shuffled",
+    "dnsmos",
+    "words",
+    "scores",
+    "faults",
+    "words_faults",
+    "gradient",
+    "critic",
+)
+"""The order of the table; other names follow. "critic" is what is shipped as enhancer-critic."""
 PRETRAINED = "pretrained"
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from hearken.errors import MetricError, require
 from hearken.nouns import SAMPLE_RATE
 
-__all__ = ["distillmos", "dnsmos"]
+__all__ = ["distillmos", "distillmos_model", "dnsmos"]
 
 _WINDOW_S = 9.01
 _WINDOW = int(_WINDOW_S * SAMPLE_RATE)  # 144160 samples: the only input length of the network
@@ -79,7 +79,7 @@ def distillmos(x: NDArray[Any]) -> float:
         UsageError: the `metrics` extra is not installed.
     """
     x = _checked("DistillMOS", x)
-    model = _distillmos_model()
+    model = distillmos_model()
     import torch
 
     with torch.inference_mode():
@@ -116,7 +116,12 @@ def _dnsmos_session() -> Any:
 
 
 @lru_cache(maxsize=1)
-def _distillmos_model() -> Any:
+def distillmos_model() -> Any:
+    """The network of `distillmos`: a torch module, sounds [B, T] at 16 kHz -> [B, 1].
+
+    Raises:
+        UsageError: the `metrics` extra is not installed.
+    """
     if importlib.util.find_spec("distillmos") is None:
         raise require("distillmos", "metrics")
     with _torchaudio_not_needed(), contextlib.redirect_stdout(io.StringIO()):
