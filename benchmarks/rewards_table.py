@@ -3,8 +3,9 @@
     python benchmarks/rewards_table.py --scenes DIR --runs RUNS --out TABLE [--workers 2]
 
 RUNS/<row>/<seed>/enhancer holds the weights; rows are none, shuffled, dnsmos, words, scores,
-faults, words_faults. What was measured is kept in TABLE: the same command after one more seed
-computes that seed alone. See `hearken.loops.rewards_compare`.
+faults, words_faults, gradient, critic (what is shipped as enhancer-critic). What was measured is
+kept in TABLE: the same command after one more seed computes that seed alone. See
+`hearken.loops.rewards_compare`.
 """
 
 from __future__ import annotations

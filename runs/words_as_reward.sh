@@ -3,9 +3,10 @@
 #
 #     runs/words_as_reward.sh DATA_DIR [OUT [SEED ...]]
 #
-# DATA_DIR holds manifest.csv (docs/data.md). Same clips, steps, learning rate and anchor for all; only the reward differs. By
-# estimate seven rows of a seed take an hour on two CPU cores and the table fifteen minutes. Interrupted, it goes on where it was.
-# STEPS=, SCENES=, HELD_OUT=, PAIRS= and JOBS= (runs at a time, one core each) change the size; WEIGHTS= the enhancer to start from.
+# DATA_DIR holds manifest.csv (docs/data.md). Same clips, steps, learning rate and anchor for all; only the reward differs. A
+# seed's eight rows take about 25 minutes on two CPU cores, the table fifteen. Interrupted, it goes on where it was. STEPS=,
+# SHIPPED_STEPS=, HACKED_STEPS=, SCENES=, HELD_OUT=, PAIRS=, AGREE= and JOBS= (runs at a time, one core each) change the size;
+# WEIGHTS= the enhancer to start from.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?usage: runs/words_as_reward.sh DATA_DIR [OUT [SEED ...]]}
@@ -23,15 +24,18 @@ train() { # FOLDER FLAGS...
   local folder=$1
   shift
   [ ! -e "$folder/done" ] || return 0
-  hearken train enhancer-finetune --data "$out/scenes/train" --valid "$out/scenes/valid" --cache "$out/cache" --threads 1 \
-    --out "$folder" --steps "$STEPS" --valid-every 1000 --valid-count 12 ${WEIGHTS:+--weights "$WEIGHTS"} "$@" $(again "$folder")
+  hearken train enhancer-finetune --data "$out/scenes/train" --cache "$out/cache" --threads 1 --out "$folder" \
+    ${WEIGHTS:+--weights "$WEIGHTS"} "$@" $(again "$folder")
   touch "$folder/done"
 }
 export -f train again
-export out WEIGHTS=${WEIGHTS:-} STEPS=${STEPS:-60}
+export out WEIGHTS=${WEIGHTS:-} STEPS=${STEPS:-30}
 for seed in "$@"; do
-  for row in none words scores faults words+faults shuffled dnsmos; do echo "$row" "$seed"; done
-done | xargs -P "${JOBS:-2}" -L 1 bash -euo pipefail -c 'train "$out/runs/${0/+/_}/$1" --reward "$0" --seed "$1"'
+  for row in gradient words none faults words+faults scores shuffled dnsmos; do echo "$row" "$seed"; done
+done | xargs -P "${JOBS:-2}" -L 1 bash -euo pipefail -c 'train "$out/runs/${0/+/_}/$1" --reward "$0" --seed "$1" --steps "$STEPS"'
+
+# What is shipped as enhancer-critic.
+train "$out/runs/critic/0" --config conf/enhancer_finetune/critic.yaml ${SHIPPED_STEPS:+--steps "$SHIPPED_STEPS"}
 
 python benchmarks/rewards_table.py --scenes "$out/scenes/valid" --runs "$out/runs" --out "$out/table" --workers 2
 
@@ -39,5 +43,11 @@ python benchmarks/rewards_table.py --scenes "$out/scenes/valid" --runs "$out/run
 python benchmarks/reward_resolution.py --scenes "$out/scenes/valid" --pairs "${PAIRS:-500}" --json "$out/resolution.json"
 python benchmarks/reward_resolution.py --scenes "$out/scenes/valid" --pairs "${PAIRS:-500}" --sigma 0.05 --cell 1 1 --json "$out/resolution_paper.json"
 
+# Whose gradient is whose, and how much of it a step of samples finds.
+python benchmarks/gradient_agreement.py --scenes "$out/scenes/train" --cache "$out/cache" --steps "${AGREE:-8}" --json "$out/agreement.json"
+
 # The reward without guards, until it breaks.
-train "$out/hacked" --reward words --config conf/enhancer_finetune/hacked.yaml --steps "${HACKED_STEPS:-60}" --valid-every 10
+for reward in words gradient; do
+  train "$out/hacked/$reward" --reward "$reward" --config conf/enhancer_finetune/hacked.yaml --steps "${HACKED_STEPS:-30}" \
+    --valid "$out/scenes/valid" --valid-every 10 --valid-count 12
+done

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from hearken.enhancer import Enhancer, EnhancerConfig, MaskNet
 from hearken.enhancer import model as model_module
@@ -257,6 +259,36 @@ def test_saved_weights_come_back(enhancer: Enhancer, tmp_path: Path, half: bool)
         "config.json",
         "model.safetensors",
     ]
+
+
+def test_changes_are_loaded_on_top_of_what_they_change(enhancer: Enhancer, tmp_path: Path) -> None:
+    enhancer.save(tmp_path / "base")
+    base = Enhancer.from_pretrained(tmp_path / "base")
+    tuned = Enhancer(copy.deepcopy(base.net))
+    with torch.no_grad():
+        tuned.net.listen.leave.bias += 1.0
+    tuned.save_changes(tmp_path / "tuned", base)
+    assert (tmp_path / "tuned" / "changes.safetensors").stat().st_size < 10_000
+    back = Enhancer.from_pretrained(tmp_path / "tuned")
+    assert back.revision != base.revision
+    for name, value in tuned.net.state_dict().items():
+        torch.testing.assert_close(back.net.state_dict()[name], value, rtol=0, atol=0)
+    x = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
+    assert not np.allclose(back.enhance(x), base.enhance(x))
+    # Other weights under the same name are not what was changed.
+    tuned.save(tmp_path / "base")
+    with pytest.raises(CheckpointError, match=r"changes weights .*base of revision"):
+        Enhancer.from_pretrained(tmp_path / "tuned")
+
+
+def test_changes_that_fit_nothing_are_told(enhancer: Enhancer, tmp_path: Path) -> None:
+    enhancer.save(tmp_path / "base")
+    base = Enhancer.from_pretrained(tmp_path / "base")
+    base.save_changes(tmp_path / "same", base)
+    assert Enhancer.from_pretrained(tmp_path / "same").config == base.config
+    save_file({"listen.colour": torch.zeros(1)}, tmp_path / "same" / "changes.safetensors")
+    with pytest.raises(CheckpointError, match="colour"):
+        Enhancer.from_pretrained(tmp_path / "same")
 
 
 def test_bad_folders_are_told(enhancer: Enhancer, tmp_path: Path) -> None:

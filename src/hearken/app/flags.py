@@ -49,6 +49,7 @@ DEPTHS = ("signal", "full")
 """How far `listen --verify` goes: the values of `hearken.critic.verify.Depth`."""
 
 _EXIT = "exit codes: 0 ok, 1 a gate failed, 2 wrong call, 3 some inputs failed, 130 interrupted"
+_WEIGHTS = {"pretrained": "enhancer-small", "critic": "enhancer-critic"}
 _INPUTS = "files, folders, globs, lists (.scp, .jsonl, .csv), or - for standard input"
 
 
@@ -187,7 +188,13 @@ def _enhance(commands: Any) -> None:
                    help="write 30 of the mouth crops too, to look at: OUT/X.lips.png")  # fmt: skip
     p.add_argument("--no-lips", action="store_true", help="do not look at the picture")
     _media(p)
-    _models(p, enhancer=True)
+    which = p.add_mutually_exclusive_group()
+    _models(p, enhancer=True, into=which)
+    which.add_argument(
+        "--weights", type=_weights, dest="enhancer", metavar="WHICH",
+        help="of those shipped: pretrained (default), or critic, which is the same fine-tuned to "
+        "please the critic (docs/reward.md has what that is worth)",
+    )  # fmt: skip
 
 
 def _serve(commands: Any) -> None:
@@ -316,21 +323,40 @@ def _media(p: argparse.ArgumentParser) -> None:
 
 
 def _models(
-    p: argparse.ArgumentParser, *, critic: bool = False, enhancer: bool = False, named: bool = False
+    p: argparse.ArgumentParser,
+    *,
+    critic: bool = False,
+    enhancer: bool = False,
+    named: bool = False,
+    into: Any = None,
 ) -> None:
-    """The flags of the models in use; `named` calls one --critic or --enhancer also when alone."""
+    """The flags of the models in use; `named` calls one --critic or --enhancer also when alone.
+
+    The enhancer's goes `into` a group that excludes others.
+    """
     both = named or (critic and enhancer)
     if critic:
         p.add_argument("--critic" if both else "--model", dest="critic", metavar="NAME|DIR",
                        help="critic checkpoint (default: the small one shipped)")  # fmt: skip
         p.add_argument("--revision", metavar="REV", help="pinned revision of a critic by name")
     if enhancer:
-        p.add_argument("--enhancer" if both else "--model", dest="enhancer", metavar="DIR",
-                       help="checkpoint, or enhancer-causal (default: enhancer-small)")  # fmt: skip
+        (into or p).add_argument(
+            "--enhancer" if both else "--model", dest="enhancer", metavar="DIR",
+            help="checkpoint, or enhancer-causal (default: enhancer-small)",
+        )  # fmt: skip
     p.add_argument(
         "--device", default="auto", metavar="D", help="cpu, cuda, cuda:N (default: auto)"
     )
     p.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+
+
+def _weights(text: str) -> str:
+    if text in _WEIGHTS:
+        return _WEIGHTS[text]
+    why = "; rewarded in words or faults it learnt nothing that was worth shipping (docs/reward.md)"
+    raise argparse.ArgumentTypeError(
+        f"{text!r}: give {' or '.join(_WEIGHTS)}{why if text in ('words', 'faults') else ''}"
+    )
 
 
 def _face(text: str) -> str:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,9 @@ from hearken.nouns import CROP_SIZE, SAMPLE_RATE, SAMPLES_PER_FRAME, Audio, Crop
 
 __all__ = ["Enhancer", "EnhancerConfig", "LipReader", "MaskNet", "Sight"]
 
-_SHIPPED, _SHIPPED_CAUSAL = "enhancer-small", "enhancer-causal"
+_SHIPPED = "enhancer-small"
+_ALL_SHIPPED = (_SHIPPED, "enhancer-causal", "enhancer-critic")
+_WEIGHTS, _CHANGES = "model.safetensors", "changes.safetensors"
 _CHUNK_FRAMES = 300  # 12 s
 _OVERLAP_FRAMES = 50  # 2 s, of which the middle second is cross-faded
 _WHOLE_FRAMES = 400  # up to 16 s in one piece
@@ -69,30 +72,20 @@ class Enhancer:
         the CPU, ONNX Runtime runs the network.
 
         Args:
-            folder: None for the weights that come with the package; "enhancer-causal" for
-                those of them that do not look ahead.
+            folder: None for the weights that come with the package; by name, others of
+                them: "enhancer-causal", which do not look ahead, and "enhancer-critic", which
+                were fine-tuned to please the critic. A folder that `save_changes` wrote is
+                loaded on top of the weights that it changes.
             device: where to run.
 
         Raises:
             CheckpointError: no such folder, or files that do not fit each other.
         """
         name = str(folder) if folder is not None else _SHIPPED
-        shipped = name in (_SHIPPED, _SHIPPED_CAUSAL) and not Path(name).exists()
-        path = Path(str(resources.files("hearken") / "weights" / name)) if shipped else Path(name)
-        weights = path / "model.safetensors"
-        try:
-            held = json.loads((path / "config.json").read_text("utf-8"))
-            config = EnhancerConfig(**held | {"channels": tuple(held["channels"])})
-            net = MaskNet(config)
-            net.load_state_dict(load_file(weights))
-            if has_graphs(path) and torch.device(device).type == "cpu":
-                net = run_by_graphs(net, path)
-            revision = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
-        except (OSError, ValueError, TypeError, KeyError, SafetensorError, RuntimeError) as error:
-            raise CheckpointError(
-                f"{path}: no enhancer weights can be loaded from here ({error}); it takes a folder "
-                "with config.json and model.safetensors, as enhancer-pretrain writes to best/"
-            ) from error
+        path = _folder_of(name)
+        net, revision = _net_in(path)
+        if has_graphs(path) and torch.device(device).type == "cpu":
+            net = run_by_graphs(net, path)
         return cls(net.to(device), id=name, revision=revision)
 
     def save(self, folder: Path, *, half: bool = False) -> None:
@@ -100,20 +93,21 @@ class Enhancer:
 
         Each file is whole or absent at any time.
         """
-        folder.mkdir(parents=True, exist_ok=True)
         kind = torch.float16 if half else torch.float32
-        held = self.net.state_dict().items()
-        state = {k: v.detach().cpu() for k, v in held}
         state = {
-            k: (v.to(kind) if v.is_floating_point() else v).contiguous() for k, v in state.items()
+            k: (v.to(kind) if v.is_floating_point() else v)
+            for k, v in self.net.state_dict().items()
         }
-        part = folder / f".{os.getpid()}.part"
-        save_file(state, part)
-        part.chmod(0o644)  # safetensors makes it private
-        os.replace(part, folder / "model.safetensors")
-        text = json.dumps(dataclasses.asdict(self.config), indent=2) + "\n"
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, folder / "config.json")
+        _write(folder, _WEIGHTS, state, dataclasses.asdict(self.config))
+
+    def save_changes(self, folder: Path, base: Enhancer) -> None:
+        """Write only the tensors that differ from those of `base`, and its name and revision.
+
+        The folder is loaded like any other as long as `base` is found under its name.
+        """
+        before = base.net.state_dict()
+        changed = {k: v for k, v in self.net.state_dict().items() if not torch.equal(v, before[k])}
+        _write(folder, _CHANGES, changed, {"of": base.id, "revision": base.revision})
 
     def look(self, mouths: Iterable[tuple[NDArray[np.uint8], bool]]) -> Sight:
         """Read lips as the crops come in; 25 numbers a frame are all that is kept.
@@ -333,3 +327,51 @@ def _fade_in(piece: Audio, held: Audio) -> None:
     quarter = n // 4
     ramp = np.clip((np.arange(n, dtype=np.float32) - quarter) / max(2 * quarter, 1), 0.0, 1.0)
     piece[..., :n] = held + (piece[..., :n] - held) * ramp
+
+
+def _folder_of(name: str) -> Path:
+    shipped = name in _ALL_SHIPPED and not Path(name).exists()
+    return Path(str(resources.files("hearken") / "weights" / name)) if shipped else Path(name)
+
+
+def _net_in(path: Path) -> tuple[MaskNet, str]:
+    """The network of a folder and the revision of its weights.
+
+    Raises:
+        CheckpointError: no such folder, or files that do not fit each other.
+    """
+    try:
+        held = json.loads((path / "config.json").read_text("utf-8"))
+        if "of" in held:
+            file = path / _CHANGES
+            net, revision = _net_in(_folder_of(held["of"]))
+            if revision != held["revision"]:
+                raise CheckpointError(
+                    f"{path}: changes weights {held['of']} of revision {held['revision']}, but "
+                    f"those found are of {revision}; load the folder that it was made from"
+                )
+            _, unknown = net.load_state_dict(load_file(file), strict=False)
+            if unknown:
+                raise KeyError(unknown[0])
+        else:
+            file = path / _WEIGHTS
+            config = EnhancerConfig(**held | {"channels": tuple(held["channels"])})
+            net = MaskNet(config)
+            net.load_state_dict(load_file(file))
+        return net, hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path}: no enhancer weights can be loaded from here ({error}); it takes a folder "
+            "with config.json and model.safetensors, as enhancer-pretrain writes to best/"
+        ) from error
+
+
+def _write(folder: Path, name: str, tensors: dict[str, Tensor], config: dict[str, Any]) -> None:
+    """Tensors and config.json, each whole or absent at any time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f".{os.getpid()}.part"
+    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part)
+    part.chmod(0o644)  # safetensors makes it private
+    os.replace(part, folder / name)
+    part.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    os.replace(part, folder / "config.json")

@@ -128,18 +128,26 @@ def scatter(pairs: Sequence[Range], title: str) -> str:
 
 
 def intervals(
-    rows: Sequence[tuple[str, float, float, float]], title: str, *, goal: float, x_name: str
+    rows: Sequence[tuple[str, float, float, float]],
+    title: str,
+    *,
+    goal: float,
+    x_name: str,
+    span: Range = (0.0, 1.0),
 ) -> str:
-    """(name, value, low, high), each 0-1, one a line, against a goal."""
+    """(name, value, low, high), one a line, against a goal; `span` is what must be seen."""
     count = max(1, len(rows))
-    frame = _Frame((0.0, 1.0), (0.0, float(count)), width=330, height=74 + 24 * count, left=110)
-    frame.axes(_UNIT, (), x_name, "")
+    ticks = _ticks(*span)
+    frame = _Frame(
+        (ticks[0], ticks[-1]), (0.0, float(count)), width=330, height=74 + 24 * count, left=110
+    )
+    frame.axes(ticks, (), x_name, "")
     frame.line((goal, 0), (goal, count), TRUE, dashed=True)
     for i, (name, value, low, high) in enumerate(rows):
         y = count - i - 0.5
         frame.line((low, y), (high, y), SAID)
         frame.dot(value, y, SAID, 4)
-        frame.text(frame.left - 8, frame.at(0, y)[1] + 4, name, anchor="end", colour=_INK)
+        frame.text(frame.left - 8, frame.at(ticks[0], y)[1] + 4, name, anchor="end", colour=_INK)
     return frame.svg(title)
 
 
@@ -225,8 +233,9 @@ def trace(
     smooth: Sequence[Range] = (),
     band: Sequence[tuple[float, float, float]] = (),
     zero: bool = True,
+    headed: bool = False,
 ) -> str:
-    """One number over the steps of a run, without a head.
+    """One number over the steps of a run.
 
     Args:
         points: (step, value), in order, at least one; drawn pale where there is a smooth line.
@@ -234,12 +243,14 @@ def trace(
         smooth: (step, running mean).
         band: (step, low, high) of an interval around the points.
         zero: whether 0 is always in sight.
+        headed: whether the name stands above.
     """
     values = [v for _, v in points] + [v for _, *ends in band for v in ends] + [0.0] * zero
     ys = _ticks(min(values), max(values))
     across = (points[0][0], max(points[-1][0], points[0][0] + 1))
     xs = [x for x in _ticks(*across) if across[0] <= x <= across[1] and x == int(x)]
-    frame = _Frame(across, (ys[0], ys[-1]), 280, 150, left=44, top=8, bottom=22)
+    head = 22 * headed
+    frame = _Frame(across, (ys[0], ys[-1]), 280, 150 + head, left=44, top=8 + head, bottom=22)
     frame.axes(xs, ys, "", "")
     if ys[0] < 0 < ys[-1]:
         frame.line((across[0], 0), (across[1], 0), _SOFT, dashed=True)
@@ -254,7 +265,7 @@ def trace(
         )
     for x, y in points if len(points) <= 20 else ():
         frame.dot(x, y, SAID, 3)
-    return frame.svg("", name)
+    return frame.svg(name if headed else "", name)
 
 
 def _ticks(low: float, high: float) -> list[float]:
