@@ -52,6 +52,21 @@ def test_no_heavy_import_before_a_file_is_there(args: list[str]) -> None:
     assert done.stderr.splitlines()[-1] == "[]"
 
 
+def test_weights_by_name() -> None:
+    def chosen(*flags: str) -> object:
+        return parser().parse_args(["enhance", "x.wav", *flags]).enhancer
+
+    assert chosen() is None
+    assert chosen("--weights", "pretrained") == "enhancer-small"
+    assert chosen("--weights", "critic") == "enhancer-critic"
+    assert chosen("--model", "mine") == "mine"
+    told = hearken("enhance", "x.wav", "--weights", "words")
+    assert told.returncode == 2
+    assert "nothing that was worth shipping" in told.stderr
+    assert "pretrained or critic" in hearken("enhance", "x.wav", "--weights", "loud").stderr
+    assert hearken("enhance", "x.wav", "--weights", "critic", "--model", "x").returncode == 2
+
+
 def test_data_and_talk_go_apart(tmp_path: Path) -> None:
     done = hearken("listen", str(tmp_path / "x\ny.wav"))
     assert len(done.stdout.splitlines()) == 1

@@ -23,7 +23,20 @@ def test_shipped_weights_load_and_are_small() -> None:
     for name in ("enhancer-small", "enhancer-causal"):
         assert (weights / name / "model.safetensors").stat().st_size <= 10 * 2**20
         assert (weights / name / "README.md").exists()
-    assert sum(f.stat().st_size for f in weights.rglob("*.safetensors")) <= 25 * 2**20
+    assert sum(f.stat().st_size for f in weights.rglob("*.safetensors")) <= 25e6
+
+
+def test_what_pleases_the_critic_is_a_change_of_biases() -> None:
+    base, tuned = Enhancer.from_pretrained(), Enhancer.from_pretrained("enhancer-critic")
+    assert tuned.config == base.config
+    assert tuned.revision != base.revision
+    before = base.net.state_dict()
+    changed = {k for k, v in tuned.net.state_dict().items() if not v.equal(before[k])}
+    assert changed
+    assert all(k.startswith("listen.") and before[k].ndim == 1 for k in changed)
+    weights = Path(loop.__file__).parents[1] / "weights" / "enhancer-critic"
+    assert (weights / "changes.safetensors").stat().st_size < 60_000
+    assert (weights / "README.md").exists()
 
 
 @pytest.mark.data
