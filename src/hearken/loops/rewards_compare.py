@@ -44,6 +44,8 @@ PAIRS = (
     ("faults", "words"),
     ("words_faults", "words"),
     ("gradient", "none"),
+    ("gradient", "dnsmos"),
+    ("gradient", "shuffled"),
     ("gradient", "words"),
 )
 """Paired differences, beside each row less the pretrained enhancer."""
