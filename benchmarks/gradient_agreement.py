@@ -136,6 +136,8 @@ def main() -> None:
     tools = Tools.load("", "", "cpu", gradient=True)
     excerpts = Excerpts(args.scenes, args.cache or args.out.parent / "crops", seconds=2.0)
     order = np.random.default_rng(0).permutation(len(excerpts))[: 12 * args.steps]
+    if args.steps < 2:
+        raise SystemExit("--steps: at least two, to be compared")
     if len(order) < 12 * args.steps:
         raise SystemExit(f"{args.scenes} has {len(order)} scenes; {12 * args.steps} are needed")
     each = np.split(order, args.steps)
