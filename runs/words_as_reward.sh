@@ -38,6 +38,7 @@ done | xargs -P "${JOBS:-2}" -L 1 bash -euo pipefail -c 'train "$out/runs/${0/+/
 train "$out/runs/critic/0" --config conf/enhancer_finetune/critic.yaml ${SHIPPED_STEPS:+--steps "$SHIPPED_STEPS"}
 
 python benchmarks/rewards_table.py --scenes "$out/scenes/valid" --runs "$out/runs" --out "$out/table" --workers 2
+python benchmarks/rewards_figure.py --table "$out/table/table.json" --runs "$out/runs" --folder "$out/img"
 
 # What differences each reward can tell, as we explore and as the paper does.
 python benchmarks/reward_resolution.py --scenes "$out/scenes/valid" --pairs "${PAIRS:-500}" --json "$out/resolution.json"
